@@ -1,0 +1,297 @@
+//! The engine's side of `PluginService`.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use prost::Message;
+use tokio::time::{Instant, timeout_at};
+use tonic::{
+    Code, Request, Streaming,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+};
+
+use crate::{
+    address::Address,
+    connection::Connection,
+    failure::CallFailure,
+    limits, metadata, path,
+    v1::{
+        ConfigUpdatedRequest, ConfigUpdatedResponse, ExecuteEvent, ExecuteRequest, ExecuteResponse,
+        GetSchemaRequest, GetSchemaResponse, HealthCheckRequest, HealthCheckResponse, InfoRequest,
+        InfoResponse, LookUpRequest, LookUpResponse, execute_event::Event,
+    },
+    wire::{self, RawCodec},
+};
+
+/// How long connecting to a plugin on this machine may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Calls one plugin process. Clones share its connection.
+///
+/// It never retries and never reconnects: what a lost call means is for the caller to decide.
+#[derive(Clone, Debug)]
+pub struct PluginClient {
+    connection: Connection,
+    call_secret: Option<MetadataValue<Ascii>>,
+}
+
+/// The circumstances of one call.
+#[derive(Clone, Debug)]
+pub struct CallOptions {
+    /// How long the answer is waited for, the last event of a stream included.
+    pub timeout: Duration,
+    /// W3C trace context, passed on to the plugin.
+    pub traceparent: Option<String>,
+}
+
+impl CallOptions {
+    /// A call that may take so long.
+    #[must_use]
+    pub fn within(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            traceparent: None,
+        }
+    }
+}
+
+impl PluginClient {
+    /// Connects to a plugin. `call_secret` is what its starter gave it.
+    ///
+    /// # Errors
+    /// When the plugin cannot be reached, or the secret is no visible ASCII.
+    pub async fn connect(address: &Address, call_secret: Option<&str>) -> io::Result<Self> {
+        let call_secret = call_secret
+            .map(|secret| {
+                let mut value = MetadataValue::try_from(secret).map_err(|_| {
+                    io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "the call secret is no visible ASCII",
+                    )
+                })?;
+                value.set_sensitive(true);
+                Ok::<_, io::Error>(value)
+            })
+            .transpose()?;
+        Ok(Self {
+            connection: Connection::open(address, CONNECT_PATIENCE).await?,
+            call_secret,
+        })
+    }
+
+    /// Whether the plugin is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    /// Waits until the plugin is gone.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    /// Who the plugin is and what it can do.
+    ///
+    /// # Errors
+    /// [`CallFailure`], as with every call here.
+    pub async fn info(&self, options: &CallOptions) -> Result<InfoResponse, CallFailure> {
+        self.unary(path::INFO, &InfoRequest {}, options).await
+    }
+
+    /// The schemas of its actions.
+    ///
+    /// # Errors
+    /// [`CallFailure`].
+    pub async fn get_schema(
+        &self,
+        options: &CallOptions,
+    ) -> Result<GetSchemaResponse, CallFailure> {
+        self.unary(path::GET_SCHEMA, &GetSchemaRequest {}, options)
+            .await
+    }
+
+    /// Runs an action; what it says while it runs is lost.
+    ///
+    /// # Errors
+    /// [`CallFailure`]. A failed action is an answer, not an error.
+    pub async fn execute(
+        &self,
+        request: &ExecuteRequest,
+        options: &CallOptions,
+    ) -> Result<ExecuteResponse, CallFailure> {
+        self.unary(path::EXECUTE, request, options).await
+    }
+
+    /// Runs an action and follows it. Dropping what this returns, or this future, cancels the call.
+    ///
+    /// # Errors
+    /// [`CallFailure`]. A failed action is an answer, not an error.
+    pub async fn execute_stream(
+        &self,
+        request: &ExecuteRequest,
+        options: &CallOptions,
+    ) -> Result<Events, CallFailure> {
+        let deadline = Instant::now() + options.timeout;
+        let request = self.request(wire::encode(request), options)?;
+        let mut grpc = self.grpc();
+        let call = grpc.server_streaming(
+            request,
+            PathAndQuery::from_static(path::EXECUTE_STREAM),
+            RawCodec,
+        );
+        let stream = timeout_at(deadline, call)
+            .await
+            .map_err(|_| too_late())??
+            .into_inner();
+        Ok(Events {
+            stream: Some(stream),
+            deadline,
+        })
+    }
+
+    /// What became of an earlier call.
+    ///
+    /// # Errors
+    /// [`CallFailure`].
+    pub async fn look_up(
+        &self,
+        request: &LookUpRequest,
+        options: &CallOptions,
+    ) -> Result<LookUpResponse, CallFailure> {
+        self.unary(path::LOOK_UP, request, options).await
+    }
+
+    /// Gives the plugin its settings, all of them.
+    ///
+    /// # Errors
+    /// [`CallFailure`]. Settings that the plugin refuses are an answer, not an error.
+    pub async fn config_updated(
+        &self,
+        request: &ConfigUpdatedRequest,
+        options: &CallOptions,
+    ) -> Result<ConfigUpdatedResponse, CallFailure> {
+        self.unary(path::CONFIG_UPDATED, request, options).await
+    }
+
+    /// Whether the plugin works.
+    ///
+    /// # Errors
+    /// [`CallFailure`].
+    pub async fn health_check(
+        &self,
+        options: &CallOptions,
+    ) -> Result<HealthCheckResponse, CallFailure> {
+        self.unary(path::HEALTH_CHECK, &HealthCheckRequest {}, options)
+            .await
+    }
+
+    async fn unary<Q: Message, A: Message + Default>(
+        &self,
+        path: &'static str,
+        request: &Q,
+        options: &CallOptions,
+    ) -> Result<A, CallFailure> {
+        let request = self.request(wire::encode(request), options)?;
+        let mut grpc = self.grpc();
+        let call = grpc.unary(request, PathAndQuery::from_static(path), RawCodec);
+        let answer = tokio::time::timeout(options.timeout, call)
+            .await
+            .map_err(|_| too_late())??;
+        wire::decode(answer.into_inner()).map_err(unreadable)
+    }
+
+    fn grpc(&self) -> Grpc<Connection> {
+        Grpc::with_origin(self.connection.clone(), Connection::origin())
+            .max_decoding_message_size(limits::EXECUTE_REPLY)
+    }
+
+    fn request(
+        &self,
+        message: Bytes,
+        options: &CallOptions,
+    ) -> Result<Request<Bytes>, CallFailure> {
+        let mut request = Request::new(message);
+        request.set_timeout(options.timeout);
+        if let Some(secret) = &self.call_secret {
+            request
+                .metadata_mut()
+                .insert(metadata::CALL_SECRET, secret.clone());
+        }
+        if let Some(trace) = &options.traceparent {
+            let value = MetadataValue::try_from(trace.as_str()).map_err(|_| CallFailure {
+                sent: false,
+                code: Code::InvalidArgument,
+                message: "the trace context is no visible ASCII".to_owned(),
+            })?;
+            request.metadata_mut().insert(metadata::TRACEPARENT, value);
+        }
+        Ok(request)
+    }
+}
+
+/// What a running call says. Dropping it cancels the call.
+#[derive(Debug)]
+pub struct Events {
+    stream: Option<Streaming<Bytes>>,
+    deadline: Instant,
+}
+
+impl Events {
+    /// The next event; `None` after the result, which comes exactly once.
+    ///
+    /// # Errors
+    /// [`CallFailure`] when the plugin is gone, the time is over, or it ends without a result. After an
+    /// error there is nothing more to come.
+    pub async fn next(&mut self) -> Result<Option<Event>, CallFailure> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(None);
+        };
+        let message = match timeout_at(self.deadline, stream.message()).await {
+            Ok(Ok(Some(message))) => wire::decode::<ExecuteEvent>(message).map_err(unreadable),
+            Ok(Ok(None)) => Err(CallFailure::sent(
+                Code::Internal,
+                "the plugin ended the call without a result",
+            )),
+            Ok(Err(status)) => Err(CallFailure {
+                sent: true,
+                ..status.into()
+            }),
+            Err(_) => Err(too_late()),
+        };
+        if !matches!(
+            &message,
+            Ok(ExecuteEvent {
+                event: None | Some(Event::Progress(_) | Event::Log(_) | Event::Checkpoint(_))
+            })
+        ) {
+            self.stream = None;
+        }
+        match message?.event {
+            Some(event) => Ok(Some(event)),
+            None => self.unknown_event(),
+        }
+    }
+
+    /// An event of a kind that this version does not know carries nothing that it could use, but a plugin
+    /// that sends only such events must not keep us busy: the call ends.
+    fn unknown_event(&mut self) -> Result<Option<Event>, CallFailure> {
+        self.stream = None;
+        Err(CallFailure::sent(
+            Code::Internal,
+            "the plugin sent an event of an unknown kind",
+        ))
+    }
+}
+
+fn too_late() -> CallFailure {
+    CallFailure::sent(Code::DeadlineExceeded, "the plugin did not answer in time")
+}
+
+fn unreadable(error: wire::DecodeError) -> CallFailure {
+    CallFailure::sent(
+        Code::Internal,
+        format!("the plugin's answer cannot be read: {error}"),
+    )
+}

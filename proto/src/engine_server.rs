@@ -1,0 +1,186 @@
+//! The engine's side of `EngineService`.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use prost::Message;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::{Body as HttpBody, Service, StdError},
+    server::{Grpc, NamedService, UnaryService},
+};
+
+use crate::{
+    limits, path, v1,
+    wire::{self, RawCodec},
+};
+
+type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The calls of `EngineService`, each with its messages, its path and the largest request it takes.
+macro_rules! engine_calls {
+    ($($(#[$doc:meta])* $call:ident($request:ident) -> $answer:ident, $path:path, $limit:expr;)*) => {
+        /// What plugins may ask of the engine. The caller's metadata (token, name, trace context) is in each
+        /// [`Request`].
+        #[tonic::async_trait]
+        pub trait Engine: Send + Sync + 'static {
+            $(
+                $(#[$doc])*
+                async fn $call(&self, request: Request<v1::$request>) -> Result<v1::$answer, Status>;
+            )*
+        }
+
+        fn route<E: Engine, B: RequestBody>(engine: Arc<E>, request: http::Request<B>) -> Answer<http::Response<Body>>
+        where
+            B::Error: Into<StdError> + Send,
+        {
+            match request.uri().path() {
+                $($path => unary(request, $limit, move |r| {
+                    let engine = Arc::clone(&engine);
+                    async move { engine.$call(r).await }
+                }),)*
+                other => {
+                    let status = Status::unimplemented(format!("the engine has no call {other}"));
+                    Box::pin(std::future::ready(status.into_http()))
+                }
+            }
+        }
+    };
+}
+
+engine_calls! {
+    /// An instance serves, and says where. The same instance may say so again.
+    register_plugin(RegisterPluginRequest) -> RegisterPluginResponse, path::REGISTER_PLUGIN, limits::SMALL;
+    /// An instance is about to end.
+    deregister_plugin(DeregisterPluginRequest) -> DeregisterPluginResponse, path::DEREGISTER_PLUGIN, limits::SMALL;
+    /// An instance is alive.
+    heartbeat(HeartbeatRequest) -> HeartbeatResponse, path::HEARTBEAT, limits::SMALL;
+    /// The plugin's own settings.
+    get_config(GetConfigRequest) -> GetConfigResponse, path::GET_CONFIG, limits::SMALL;
+    /// One value of the tenant's cache.
+    cache_get(CacheGetRequest) -> CacheGetResponse, path::CACHE_GET, limits::SMALL;
+    /// Several values, in the order asked.
+    cache_get_batch(CacheGetBatchRequest) -> CacheGetBatchResponse, path::CACHE_GET_BATCH, limits::CACHE_KEYS;
+    /// Puts a value into the tenant's cache.
+    cache_set(CacheSetRequest) -> CacheSetResponse, path::CACHE_SET, limits::MESSAGE;
+    /// Publishes a result about an execution that the caller is running.
+    publish_result(PublishResultRequest) -> PublishResultResponse, path::PUBLISH_RESULT, limits::MESSAGE;
+    /// Asks people; answers when they have decided.
+    request_approval(RequestApprovalRequest) -> RequestApprovalResponse, path::REQUEST_APPROVAL, limits::APPROVAL_CONTEXT;
+    /// Writes a line into the log of an execution.
+    log_event(LogEventRequest) -> LogEventResponse, path::LOG_EVENT, limits::SMALL;
+    /// Calls a READ action of another plugin.
+    call_plugin(CallPluginRequest) -> CallPluginResponse, path::CALL_PLUGIN, limits::MESSAGE;
+    /// The tenant's key performance indicators.
+    list_kpis(ListKpIsRequest) -> ListKpIsResponse, path::LIST_KPIS, limits::SMALL;
+    /// One of them.
+    get_kpi(GetKpiRequest) -> GetKpiResponse, path::GET_KPI, limits::SMALL;
+}
+
+/// What a request's body must be able to do.
+pub trait RequestBody: HttpBody + Send + 'static {}
+
+impl<B: HttpBody + Send + 'static> RequestBody for B {}
+
+/// Serves an [`Engine`] to peers of either form: messages arrive as raw bytes and are decoded here.
+#[derive(Debug)]
+pub struct EngineServer<E>(Arc<E>);
+
+impl<E: Engine> EngineServer<E> {
+    /// A server over this engine.
+    #[must_use]
+    pub fn new(engine: Arc<E>) -> Self {
+        Self(engine)
+    }
+}
+
+impl<E> Clone for EngineServer<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E> NamedService for EngineServer<E> {
+    const NAME: &'static str = path::ENGINE_SERVICE;
+}
+
+impl<E: Engine, B: RequestBody> Service<http::Request<B>> for EngineServer<E>
+where
+    B::Error: Into<StdError> + Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let answer = route(Arc::clone(&self.0), request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+fn unary<B: RequestBody, Q, A, F, W>(
+    request: http::Request<B>,
+    limit: usize,
+    ask: F,
+) -> Answer<http::Response<Body>>
+where
+    B::Error: Into<StdError> + Send,
+    Q: Message + Default + 'static,
+    A: Message,
+    F: Fn(Request<Q>) -> W + Send + 'static,
+    W: Future<Output = Result<A, Status>> + Send + 'static,
+{
+    Box::pin(async move {
+        let mut grpc = Grpc::new(RawCodec).max_decoding_message_size(limit);
+        grpc.unary(
+            Decoded {
+                ask,
+                request: PhantomData,
+            },
+            request,
+        )
+        .await
+    })
+}
+
+/// A call on decoded messages, made one on raw bytes.
+struct Decoded<F, Q> {
+    ask: F,
+    request: PhantomData<fn(Q)>,
+}
+
+impl<Q, A, F, W> UnaryService<Bytes> for Decoded<F, Q>
+where
+    Q: Message + Default,
+    A: Message,
+    F: Fn(Request<Q>) -> W,
+    W: Future<Output = Result<A, Status>> + Send + 'static,
+{
+    type Response = Bytes;
+    type Future = Answer<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (metadata, extensions, message) = request.into_parts();
+        match wire::decode(message) {
+            Ok(message) => {
+                let answer = (self.ask)(Request::from_parts(metadata, extensions, message));
+                Box::pin(async move { Ok(Response::new(wire::encode(&answer.await?))) })
+            }
+            Err(e) => Box::pin(std::future::ready(Err(Status::invalid_argument(
+                e.to_string(),
+            )))),
+        }
+    }
+}
