@@ -33,3 +33,4 @@ pub mod principal;
 pub mod record;
 pub mod time;
 pub mod value;
+pub mod yaml;
