@@ -1,0 +1,1 @@
+//! The product with the real servers around it.

@@ -1,0 +1,207 @@
+//! Which crate may know which. Dependencies point one way, and only the store knows what it stores in.
+
+use crate::{nothing_to_say, tree};
+use std::collections::BTreeMap;
+
+/// Each crate of the product and those of ours that it may know. A crate that is not here has no place yet.
+const MAY_KNOW: [(&str, &[&str]); 13] = [
+    ("engine", &[]),
+    ("proto", &[]),
+    ("store", &["engine"]),
+    ("gateway", &["engine", "store"]),
+    ("scheduler", &["engine", "store"]),
+    ("worker", &["engine", "proto", "store"]),
+    (
+        "server",
+        &["engine", "gateway", "proto", "scheduler", "store", "worker"],
+    ),
+    ("miractl", &[]),
+    ("loadtest", &[]),
+    ("mirastack-sdk", &["proto"]),
+    ("agent-demo", &["mirastack-sdk"]),
+    ("agent-metrics", &["mirastack-sdk"]),
+    ("agent-alertmanager", &["mirastack-sdk"]),
+];
+
+/// They see the whole house.
+const TESTS: &str = "mirastack-tests";
+
+/// What only some may use: the beginning of a crate's name, who may, why nobody else.
+const RESERVED: [(&str, &[&str], &str); 4] = [
+    (
+        "rusqlite",
+        &["store", TESTS],
+        "only the store knows SQLite (and the tests, which damage its file)",
+    ),
+    ("async-nats", &["store"], "only store/cluster knows NATS"),
+    ("redis", &["store"], "only store/cluster knows Valkey"),
+    ("etcd-client", &["store"], "only store/cluster knows etcd"),
+];
+
+/// Beginnings of names of crates that wait, draw random numbers, do I/O or log.
+const NOT_PURE: [&str; 15] = [
+    "tokio",
+    "futures",
+    "async",
+    "rand",
+    "getrandom",
+    "tracing",
+    "log",
+    "metrics",
+    "reqwest",
+    "hyper",
+    "axum",
+    "tonic",
+    "rusqlite",
+    "rustix",
+    "tempfile",
+];
+
+#[test]
+fn dependencies_point_one_way() {
+    let packages: Vec<Package> = tree::files_ending("Cargo.toml")
+        .iter()
+        .filter_map(|manifest| package(&manifest.text))
+        .collect();
+    assert!(
+        packages.len() > MAY_KNOW.len(),
+        "the manifests were not found"
+    );
+    nothing_to_say(&complaints(&packages));
+}
+
+struct Package {
+    name: String,
+    /// Of every kind and target.
+    dependencies: Vec<String>,
+    /// Without those of its tests.
+    shipped: Vec<String>,
+}
+
+fn package(manifest: &str) -> Option<Package> {
+    let table: toml::Table = toml::from_str(manifest).expect("cargo has read it");
+    let name = table.get("package")?.get("name")?.as_str()?.to_owned();
+    let mut dependencies = Vec::new();
+    let mut shipped = Vec::new();
+    let targets = table
+        .get("target")
+        .and_then(toml::Value::as_table)
+        .into_iter()
+        .flatten();
+    let sections = targets
+        .filter_map(|(_, section)| section.as_table())
+        .chain([&table]);
+    for section in sections {
+        for kind in ["dependencies", "build-dependencies", "dev-dependencies"] {
+            let found = section
+                .get(kind)
+                .and_then(toml::Value::as_table)
+                .into_iter()
+                .flatten();
+            let names: Vec<String> = found.map(|(name, _)| name.clone()).collect();
+            if kind != "dev-dependencies" {
+                shipped.extend(names.clone());
+            }
+            dependencies.extend(names);
+        }
+    }
+    Some(Package {
+        name,
+        dependencies,
+        shipped,
+    })
+}
+
+fn complaints(packages: &[Package]) -> Vec<String> {
+    let may_know = BTreeMap::from(MAY_KNOW);
+    let ours: Vec<&str> = may_know.keys().copied().chain([TESTS]).collect();
+    let mut complaints = Vec::new();
+    for package in packages.iter().filter(|package| package.name != TESTS) {
+        let name = &package.name;
+        let Some(known) = may_know.get(name.as_str()) else {
+            complaints.push(format!(
+                "{name}: a new crate: write into tests/tidy/walls.rs whom it may know"
+            ));
+            continue;
+        };
+        for dependency in package.dependencies.iter().map(String::as_str) {
+            if ours.contains(&dependency) && !known.contains(&dependency) {
+                complaints.push(format!("{name} must not know {dependency}"));
+            }
+        }
+    }
+    complaints.extend(packages.iter().flat_map(reserved));
+    complaints.extend(
+        packages
+            .iter()
+            .filter(|package| package.name == "engine")
+            .flat_map(impure),
+    );
+    complaints
+}
+
+fn reserved(package: &Package) -> Vec<String> {
+    let name = &package.name;
+    let mut complaints = Vec::new();
+    for (start, who, why) in RESERVED {
+        let used = package
+            .dependencies
+            .iter()
+            .any(|dependency| dependency.starts_with(start));
+        if used && !who.contains(&name.as_str()) {
+            complaints.push(format!("{name} uses {start}: {why}"));
+        }
+    }
+    complaints
+}
+
+fn impure(engine: &Package) -> Vec<String> {
+    let used = |start: &&str| {
+        engine
+            .shipped
+            .iter()
+            .any(|dependency| dependency.starts_with(start))
+    };
+    let complaint = |start| {
+        format!("engine uses {start}: it waits for nothing, logs nothing and draws no numbers")
+    };
+    NOT_PURE.into_iter().filter(used).map(complaint).collect()
+}
+
+#[test]
+fn a_wrong_turn_is_found() {
+    let of = |name: &str, rest: &str| {
+        package(&format!("[package]\nname = \"{name}\"\n{rest}")).expect("a package")
+    };
+    let found = |name: &str, rest: &str| complaints(&[of(name, rest)]).len();
+    assert_eq!(
+        found("gateway", "[dependencies]\nstore.workspace = true"),
+        0
+    );
+    assert_eq!(
+        found("gateway", "[dependencies]\nscheduler.workspace = true"),
+        1
+    );
+    assert_eq!(
+        found("gateway", "[dev-dependencies]\nworker.workspace = true"),
+        1
+    );
+    assert_eq!(
+        found(
+            "worker",
+            "[target.'cfg(unix)'.dependencies]\ngateway = \"1\""
+        ),
+        1
+    );
+    assert_eq!(found("worker", "[dependencies]\nrusqlite = \"1\""), 1);
+    assert_eq!(
+        found("engine", "[dependencies]\ntokio-util = \"1\"\nrand = \"1\""),
+        2
+    );
+    assert_eq!(found("engine", "[dev-dependencies]\nrand = \"1\""), 0);
+    assert_eq!(found("newcomer", ""), 1);
+    assert_eq!(
+        found(TESTS, "[dependencies]\nrusqlite = \"1\"\ngateway = \"1\""),
+        0
+    );
+}
