@@ -20,6 +20,7 @@
 //!
 //! Start reading at [`event`] (what can happen), then [`command`] (what can be asked).
 
+pub mod approval;
 pub mod code;
 pub mod command;
 pub mod definition;
@@ -28,9 +29,11 @@ pub mod duration;
 pub mod event;
 pub mod id;
 pub mod job;
+pub mod key;
 pub mod manifest;
 pub mod principal;
 pub mod record;
+pub mod registry;
 pub mod time;
 pub mod value;
 pub mod yaml;

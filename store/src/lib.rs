@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub mod clock;
 pub mod port;
+pub mod seal;
 
 pub use port::{Archive, Blobs, Inbox, Jobs, Journal, Keys, Live, Memory, Registry, Views};
 

@@ -1,0 +1,407 @@
+//! What stands in the registry: the names of its keys, and the form of what they hold.
+//!
+//! | key | holds | written by |
+//! |---|---|---|
+//! | `workflows/<tenant>/<name>` | [`SavedWorkflow`], the newest revision | gateway |
+//! | `workflow-revisions/<tenant>/<name>/<revision>` | [`SavedWorkflow`], each one | gateway |
+//! | `defs/<tenant>/<digest>` | the canonical bytes of a [`crate::definition::Workflow`] or a [`crate::manifest::Pinned`] | gateway |
+//! | `hooks/<tenant>/<name>` | [`SavedHook`] | gateway |
+//! | `api-keys/<tenant>/<name>` | [`ApiKey`] | gateway |
+//! | `secrets/<tenant>/<name>` | [`Secret`] | gateway |
+//! | `agents/<tenant>/<name>` | [`Agent`] | whoever reads manifests |
+//! | `agent-config/<tenant>/<name>` | [`AgentConfig`] | gateway |
+//! | `plugins/<tenant>/<agent>/<instance>` | [`Instance`] | worker |
+//!
+//! Operations are on single keys only, so the order of writing is what makes a crash harmless: pinned things first,
+//! then the revision, whose creation is the moment of saving, then the newest. Everything is JSON.
+//!
+//! What was deleted leaves a tombstone where a number must go on counting or a name must never mean somebody else.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Hook;
+use crate::digest::Digest;
+use crate::id::{Nonce, Tenant};
+use crate::manifest::{Action, ActionName, Manifest, Pinned};
+use crate::principal::{Principal, Role};
+use crate::time::Timestamp;
+
+/// A kind of thing in the registry: the first part of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The newest revision of each workflow.
+    Workflows,
+    /// Every revision of each workflow.
+    Revisions,
+    /// Pinned definitions and actions, by digest.
+    Defs,
+    /// Hooks.
+    Hooks,
+    /// API keys.
+    ApiKeys,
+    /// Secrets, sealed.
+    Secrets,
+    /// Agents with their manifests.
+    Agents,
+    /// The agents' settings.
+    AgentConfig,
+    /// Running plugins.
+    Plugins,
+}
+
+impl Kind {
+    /// The first part of its keys.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Workflows => "workflows",
+            Self::Revisions => "workflow-revisions",
+            Self::Defs => "defs",
+            Self::Hooks => "hooks",
+            Self::ApiKeys => "api-keys",
+            Self::Secrets => "secrets",
+            Self::Agents => "agents",
+            Self::AgentConfig => "agent-config",
+            Self::Plugins => "plugins",
+        }
+    }
+
+    /// What all its keys begin with.
+    #[must_use]
+    pub fn prefix(self) -> String {
+        format!("{}/", self.as_str())
+    }
+
+    /// What all its keys of one tenant begin with.
+    #[must_use]
+    pub fn of(self, tenant: &Tenant) -> String {
+        format!("{}/{tenant}/", self.as_str())
+    }
+
+    /// The key of `name`.
+    #[must_use]
+    pub fn key(self, tenant: &Tenant, name: &str) -> String {
+        format!("{}/{tenant}/{name}", self.as_str())
+    }
+}
+
+/// The key of one revision of a workflow; keys sort as revisions do.
+#[must_use]
+pub fn revision_key(tenant: &Tenant, name: &str, revision: u64) -> String {
+    Kind::Revisions.key(tenant, &format!("{name}/{revision:010}"))
+}
+
+/// The key of a pinned definition or action.
+#[must_use]
+pub fn def_key(tenant: &Tenant, digest: Digest) -> String {
+    Kind::Defs.key(tenant, &digest.to_string())
+}
+
+/// The key of a running plugin.
+#[must_use]
+pub fn instance_key(tenant: &Tenant, agent: &str, instance: &str) -> String {
+    Kind::Plugins.key(tenant, &format!("{agent}/{instance}"))
+}
+
+/// The last part of a key: the name of what it holds.
+#[must_use]
+pub fn name_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+/// The bytes of a value of the registry.
+#[must_use]
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("what the registry holds has only text as keys")
+}
+
+/// A value of the registry from its bytes.
+///
+/// # Errors
+/// What does not fit.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}
+
+/// How a document was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// As YAML.
+    Yaml,
+    /// As JSON.
+    Json,
+}
+
+/// A revision of a workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedWorkflow {
+    /// Counts up from 1, also over a deletion.
+    pub revision: u64,
+    /// Of the definition under `defs/`.
+    pub digest: Digest,
+    /// The text, byte for byte.
+    pub text: String,
+    /// How the text is written.
+    pub form: Form,
+    /// When it was saved.
+    pub saved_at: Timestamp,
+    /// By whom.
+    pub saved_by: Principal,
+    /// The newest one only: whether the name is gone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deleted: bool,
+}
+
+/// A hook as saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedHook {
+    /// Counts up from 1, also over a deletion.
+    pub revision: u64,
+    /// Of text and hook.
+    pub digest: Digest,
+    /// The text, byte for byte.
+    pub text: String,
+    /// How the text is written.
+    pub form: Form,
+    /// What it says, with the secret that the server made where it names none.
+    pub hook: Hook,
+    /// The secret that the server made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_secret: Option<String>,
+    /// When it was saved.
+    pub saved_at: Timestamp,
+    /// By whom.
+    pub saved_by: Principal,
+    /// Whether the name is gone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deleted: bool,
+}
+
+/// An API key: the principal `key:NAME`. A revoked one stays, so that its name never means somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Tells this key from any other that a token may name.
+    pub serial: Nonce,
+    /// argon2id hash of its secret (PHC string).
+    pub secret_hash: String,
+    /// Its role.
+    pub role: Role,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Who made it.
+    pub created_by: Principal,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<Principal>,
+}
+
+impl ApiKey {
+    /// Whether its principal may do anything at all.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.revoked_at.is_none()
+    }
+}
+
+/// A secret's versions, sealed. Without versions it is deleted; the count goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// The highest version that ever was.
+    pub last_version: u64,
+    /// Those that are kept, oldest first.
+    pub versions: Vec<SecretVersion>,
+}
+
+/// One version of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVersion {
+    /// Its number.
+    pub version: u64,
+    /// The value, sealed with [`secret_seal`] as the bound text.
+    pub sealed: String,
+    /// When it was set.
+    pub set_at: Timestamp,
+    /// By whom.
+    pub set_by: Principal,
+}
+
+impl Secret {
+    /// The version that is in force.
+    #[must_use]
+    pub fn newest(&self) -> Option<&SecretVersion> {
+        self.versions.last()
+    }
+
+    /// One version.
+    #[must_use]
+    pub fn version(&self, version: u64) -> Option<&SecretVersion> {
+        self.versions.iter().find(|v| v.version == version)
+    }
+}
+
+/// What a secret's seal is bound to.
+#[must_use]
+pub fn secret_seal(tenant: &Tenant, name: &str, version: u64) -> String {
+    format!("secrets/{tenant}/{name}/{version}")
+}
+
+/// What the seal of a secret setting is bound to.
+#[must_use]
+pub fn setting_seal(tenant: &Tenant, agent: &str, key: &str) -> String {
+    format!("agent-config/{tenant}/{agent}/{key}")
+}
+
+/// An agent as its manifest tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// `native` or `json`.
+    pub form: String,
+    /// SHA-256 of the executable that said so; `None` for a remote one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<Digest>,
+    /// When this was read.
+    pub read_at: Timestamp,
+}
+
+impl Agent {
+    /// Its actions, named, as documents are checked against.
+    pub fn actions(&self) -> impl Iterator<Item = (ActionName, &Action)> {
+        self.manifest.actions.iter().map(|action| {
+            let name = ActionName {
+                agent: self.manifest.name.clone(),
+                action: action.id.clone(),
+            };
+            (name, action)
+        })
+    }
+}
+
+/// An agent's settings. An absent one is revision 0 without values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// Counts up with every change; an approval binds it.
+    pub revision: u64,
+    /// What is set.
+    pub values: BTreeMap<String, SettingValue>,
+}
+
+/// The value of a setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingValue {
+    /// As it is.
+    Plain(serde_json::Value),
+    /// The canonical JSON of a secret one, sealed with [`setting_seal`] as the bound text.
+    Sealed(String),
+}
+
+/// A running plugin, as its worker sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Which agent.
+    pub agent: String,
+    /// Which of its processes.
+    pub instance: String,
+    /// The worker that started it or that it registered with.
+    pub worker: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Where it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// `native` or `json`.
+    pub form: String,
+    /// What it is doing.
+    pub state: InstanceState,
+    /// Since when.
+    pub since: Timestamp,
+    /// Starts after the first.
+    pub restarts: u32,
+    /// Why it went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start: Option<Timestamp>,
+    /// What it answered when its health was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Digest of the [`Pinned`] form of each action that it offers.
+    #[serde(default)]
+    pub actions: BTreeMap<String, Digest>,
+}
+
+/// What a plugin's process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// It is coming up.
+    Starting,
+    /// It takes calls.
+    Ready,
+    /// It died and is started again later.
+    Backoff,
+    /// It is not needed now.
+    Stopped,
+}
+
+/// What a plugin says about its health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether it can work.
+    pub ok: bool,
+    /// In words.
+    pub message: String,
+    /// When it said so.
+    pub checked_at: Timestamp,
+}
+
+/// The digest by which a plugin's offer is compared with what a run pinned.
+#[must_use]
+pub fn action_digest(agent: &str, action: &Action) -> Digest {
+    Pinned::new(agent, action).digest()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_revisions_sort_as_the_revisions_do() {
+        let tenant = Tenant::default();
+        let key = |n| revision_key(&tenant, "hello", n);
+        assert_eq!(key(7), "workflow-revisions/default/hello/0000000007");
+        assert!(key(9) < key(10));
+        assert_eq!(name_of(&Kind::Hooks.key(&tenant, "alerts")), "alerts");
+    }
+
+    #[test]
+    fn a_deleted_secret_goes_on_counting() {
+        let secret: Secret =
+            decode(br#"{"last_version":3,"versions":[]}"#).expect("a deleted secret");
+        assert_eq!(secret.newest(), None);
+        assert_eq!(secret.last_version, 3);
+        assert_eq!(decode::<Secret>(&encode(&secret)), Ok(secret));
+    }
+}
