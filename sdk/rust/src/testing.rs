@@ -1,1 +1,0 @@
-//! The harness that drives an agent in tests.
