@@ -1,1 +1,3 @@
-//! The product with the real servers around it.
+//! The product with the real servers around it: Prometheus, Alertmanager, and a proxy that counts what reaches them.
+
+mod ground;
