@@ -1,20 +1,23 @@
 //! Secrets at rest: sealed with XChaCha20-Poly1305 under keys that are derived from the installation's root key.
 //!
 //! Two roles use it: the gateway seals what it is given, the worker opens it at the plugin's door. Each sealed value is
-//! bound to its place (tenant, name, version), so that none can be put where another one stands.
+//! bound to a text that names its place ([`engine::registry::secret_seal`], [`engine::registry::setting_seal`]), so
+//! that none can be put where another one stands.
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use engine::id::Tenant;
-use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// The first byte of a sealed value: how the rest is to be read.
 const FORMAT: u8 = 1;
-const NONCE_BYTES: usize = 24;
+/// Random bytes that a sealing takes.
+pub const NONCE_BYTES: usize = 24;
 
 /// 32 random bytes from which every key of an installation is derived. Whoever has it reads every secret.
 #[derive(Clone)]
@@ -37,18 +40,17 @@ impl RootKey {
     /// # Errors
     /// [`BadRootKey`].
     pub fn parse(text: &str) -> Result<Self, BadRootKey> {
-        let digest: engine::digest::Digest = text.trim().parse().map_err(|_| BadRootKey)?;
-        Ok(Self::new(*digest.as_bytes()))
+        let digits: engine::digest::Digest = text.trim().parse().map_err(|_| BadRootKey)?;
+        Ok(Self::new(*digits.as_bytes()))
     }
 
-    /// The key for one purpose (HKDF-SHA-256, RFC 5869): knowing it tells nothing of the root key or of any other.
+    /// The key for one purpose, HMAC-SHA-256 of its name: knowing it tells nothing of the root key or of any other.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let mut key = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(Some(b"mirastack.root.v1"), self.0.as_slice())
-            .expand(purpose.as_bytes(), key.as_mut_slice())
-            .expect("32 bytes are far below the 8,160 that HKDF can give");
-        key
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.as_slice())
+            .expect("HMAC takes keys of any length");
+        mac.update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 }
 
@@ -64,50 +66,49 @@ pub struct Seal(XChaCha20Poly1305);
 
 /// It was not sealed under this root key for this place, or it is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed secret cannot be opened: it was sealed under another root key, stands in another's place, or is damaged")]
+#[error(
+    "a sealed secret cannot be opened: it was sealed under another root key, stands in another's place, or is damaged"
+)]
 pub struct BadSeal;
-
-/// Where a secret stands: what its seal is bound to.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// What kind of thing: `secret`, `setting` …
-    pub kind: &'a str,
-    /// Whose.
-    pub tenant: &'a Tenant,
-    /// Its name.
-    pub name: &'a str,
-    /// Its version.
-    pub version: u64,
-}
 
 impl Seal {
     /// The seal for secrets under this root key.
     #[must_use]
     pub fn new(root: &RootKey) -> Self {
-        let key = root.derive("mirastack.secrets.v1");
-        Self(XChaCha20Poly1305::new((&*key).into()))
+        Self(XChaCha20Poly1305::new(
+            (&*root.derive("mirastack.secrets.v1")).into(),
+        ))
     }
 
-    /// Seals `plain` for its place. `random` must come from the system's random source, new for each sealing.
+    /// Seals `plain` for the place that `bound` names. `random` must come from the system's random source, new for
+    /// each sealing.
     #[must_use]
-    pub fn seal(&self, place: Place<'_>, random: [u8; NONCE_BYTES], plain: &[u8]) -> Vec<u8> {
-        let aad = place.bytes();
-        let payload = Payload { msg: plain, aad: &aad };
-        let nonce = XNonce::from(random);
-        let secret = self.0.encrypt(&nonce, payload).expect("a secret is far below the 256 GiB that the cipher takes");
-        [&[FORMAT], random.as_slice(), &secret].concat()
+    pub fn seal(&self, bound: &str, random: [u8; NONCE_BYTES], plain: &[u8]) -> String {
+        let payload = Payload {
+            msg: plain,
+            aad: bound.as_bytes(),
+        };
+        let secret = self
+            .0
+            .encrypt(&XNonce::from(random), payload)
+            .expect("a secret is far below the 256 GiB that the cipher takes");
+        BASE64.encode([&[FORMAT], random.as_slice(), &secret].concat())
     }
 
-    /// Opens what was sealed for this place.
+    /// Opens what was sealed for the place that `bound` names.
     ///
     /// # Errors
     /// [`BadSeal`].
-    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadSeal> {
-        let rest = sealed.strip_prefix(&[FORMAT]).ok_or(BadSeal)?;
+    pub fn open(&self, bound: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, BadSeal> {
+        let bytes = BASE64.decode(sealed).map_err(|_| BadSeal)?;
+        let rest = bytes.strip_prefix(&[FORMAT]).ok_or(BadSeal)?;
         let (nonce, secret) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(BadSeal)?;
-        let aad = place.bytes();
-        let payload = Payload { msg: secret, aad: &aad };
-        self.0.decrypt(&XNonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| BadSeal)
+        let payload = Payload {
+            msg: secret,
+            aad: bound.as_bytes(),
+        };
+        let plain = self.0.decrypt(&XNonce::from(*nonce), payload);
+        plain.map(Zeroizing::new).map_err(|_| BadSeal)
     }
 }
 
@@ -117,65 +118,51 @@ impl fmt::Debug for Seal {
     }
 }
 
-impl Place<'_> {
-    /// One spelling a place: no part can hold the separator's place of another (each is told with its length).
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"mirastack.seal.v1".to_vec();
-        for part in [self.kind, self.tenant.as_str(), self.name] {
-            bytes.extend((part.len() as u64).to_be_bytes());
-            bytes.extend(part.as_bytes());
-        }
-        bytes.extend(self.version.to_be_bytes());
-        bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-    fn place<'a>(tenant: &'a Tenant, name: &'a str, version: u64) -> Place<'a> {
-        Place { kind: "secret", tenant, name, version }
-    }
-
     #[test]
     fn a_secret_opens_only_in_its_place_and_under_its_key() {
         let seal = Seal::new(&RootKey::parse(KEY).expect("64 digits"));
-        let tenant = Tenant::default();
-        let sealed = seal.seal(place(&tenant, "token", 1), [7; 24], b"hunter2");
-        assert!(!sealed.windows(7).any(|w| w == b"hunter2"));
-        let opened = seal.open(place(&tenant, "token", 1), &sealed).expect("its place");
-        assert_eq!(*opened, b"hunter2");
-
-        let other = Tenant::new("other").expect("a name");
-        for wrong in [place(&tenant, "token", 2), place(&tenant, "toke", 1), place(&other, "token", 1)] {
-            assert_eq!(seal.open(wrong, &sealed), Err(BadSeal), "{wrong:?}");
-        }
-        let setting = Place { kind: "setting", ..place(&tenant, "token", 1) };
-        assert_eq!(seal.open(setting, &sealed), Err(BadSeal));
-        let other_key = Seal::new(&RootKey::new([9; 32]));
-        assert_eq!(other_key.open(place(&tenant, "token", 1), &sealed), Err(BadSeal));
+        let sealed = seal.seal("secrets/default/token/1", [7; 24], b"hunter2");
+        assert!(!sealed.contains("hunter2"));
+        let opened = seal.open("secrets/default/token/1", &sealed);
+        assert_eq!(*opened.expect("its place"), b"hunter2");
+        assert_eq!(seal.open("secrets/default/token/2", &sealed), Err(BadSeal));
+        let other = Seal::new(&RootKey::new([9; 32]));
+        assert_eq!(other.open("secrets/default/token/1", &sealed), Err(BadSeal));
     }
 
     #[test]
-    fn a_changed_bit_anywhere_is_noticed() {
+    fn a_changed_byte_anywhere_is_noticed() {
         let seal = Seal::new(&RootKey::new([1; 32]));
-        let tenant = Tenant::default();
-        let sealed = seal.seal(place(&tenant, "t", 1), [7; 24], b"x");
+        let sealed = BASE64
+            .decode(seal.seal("x", [7; 24], b"x"))
+            .expect("base64");
         for i in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[i] ^= 1;
-            assert_eq!(seal.open(place(&tenant, "t", 1), &damaged), Err(BadSeal), "byte {i}");
-            assert_eq!(seal.open(place(&tenant, "t", 1), &sealed[..i]), Err(BadSeal), "first {i} bytes");
+            for bytes in [&damaged[..], &sealed[..i]] {
+                assert_eq!(
+                    seal.open("x", &BASE64.encode(bytes)),
+                    Err(BadSeal),
+                    "byte {i}"
+                );
+            }
         }
+        assert_eq!(seal.open("x", "not base64!"), Err(BadSeal));
     }
 
     #[test]
-    fn a_root_key_is_64_hexadecimal_digits_and_never_printed() {
+    fn keys_are_never_printed() {
         let root = RootKey::parse(&format!("  {KEY}\n")).expect("white space around is fine");
-        assert_eq!(format!("{root:?} {:?}", Seal::new(&root)), "RootKey(…) Seal(…)");
+        assert_eq!(
+            format!("{root:?} {:?}", Seal::new(&root)),
+            "RootKey(…) Seal(…)"
+        );
         assert_ne!(*root.derive("a"), *root.derive("b"));
         assert_eq!(RootKey::parse("abc").err(), Some(BadRootKey));
     }
