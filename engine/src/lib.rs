@@ -34,6 +34,7 @@ pub mod manifest;
 pub mod principal;
 pub mod record;
 pub mod registry;
+pub mod schema;
 pub mod time;
 pub mod value;
 pub mod yaml;
