@@ -1,0 +1,260 @@
+//! `miractl agent`: what can be done, whether it is well, and its settings.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use crate::agent_config;
+use crate::call::{Call, v1};
+use crate::ctx::Ctx;
+use crate::exit::{Exit, Failure, Result};
+use crate::list::{self, Look, Paging};
+use crate::model::{clean, error_text, text};
+use crate::paint::Tone;
+use crate::table::{Table, cell, status};
+
+/// Agents: what they can do, their health, their settings
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cmd {
+    List(ListCmd),
+    Get(GetCmd),
+    Health(HealthCmd),
+    Config(agent_config::ConfigCmd),
+    #[command(name = "config-set")]
+    ConfigSet(agent_config::ConfigSetCmd),
+}
+
+/// List the agents
+#[derive(Debug, Args)]
+#[command(
+    visible_alias = "ls",
+    after_long_help = "\
+Examples:
+  miractl agent list
+  miractl agent list -o name"
+)]
+pub(crate) struct ListCmd {
+    #[command(flatten)]
+    paging: Paging,
+}
+
+/// Show an agent and its actions
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  miractl agent get metrics
+  miractl agent get metrics -o json | jq '.actions[].input'")]
+pub(crate) struct GetCmd {
+    /// The agent's name
+    name: String,
+}
+
+/// Ask an agent now whether it is well
+///
+/// Starts it if it does not run. Exit code 1 if it is not healthy.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  miractl agent health metrics")]
+pub(crate) struct HealthCmd {
+    /// The agent's name
+    name: String,
+}
+
+/// Does what was asked.
+pub(crate) async fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
+    match cmd {
+        Cmd::List(cmd) => list(ctx, cmd).await,
+        Cmd::Get(cmd) => get(ctx, &cmd.name).await,
+        Cmd::Health(cmd) => health(ctx, &cmd.name).await,
+        Cmd::Config(cmd) => agent_config::show(ctx, cmd).await,
+        Cmd::ConfigSet(cmd) => agent_config::set(ctx, cmd).await,
+    }
+}
+
+/// An agent as the server knows it.
+pub(crate) async fn fetch(ctx: &Ctx, name: &str) -> Result<Value> {
+    ctx.api()?
+        .send(Call::get(v1(["agents", name])))
+        .await
+        .map_err(missing)?
+        .json()
+}
+
+fn missing(failure: Box<Failure>) -> Box<Failure> {
+    if failure.exit == Exit::NotFound && failure.hint.is_none() {
+        return failure.hint("`miractl agent list` shows the names");
+    }
+    failure
+}
+
+async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
+    let page = list::fetch(ctx.api()?, Call::get(v1(["agents"])), cmd.paging).await?;
+    let look = Look {
+        headings: &["NAME", "VERSION", "STATE", "ACTIONS", "~DESCRIPTION"],
+        row: &|a| {
+            vec![
+                text(a, "name").into(),
+                text(a, "version").into(),
+                status(&state(a)),
+                a["actions"]
+                    .as_array()
+                    .map_or(0, Vec::len)
+                    .to_string()
+                    .into(),
+                text(a, "description").into(),
+            ]
+        },
+        name: &|a| text(a, "name").to_owned(),
+        empty: "No agents. The server looks for them in its --plugins folder and beside its executable.",
+    };
+    list::print(ctx, &page, &look)?;
+    Ok(Exit::Ok)
+}
+
+/// The state of an agent in one word, wherever the answer says it.
+pub(crate) fn state(agent: &Value) -> String {
+    let health = &agent["health"];
+    let words = [
+        text(agent, "state"),
+        text(agent, "status"),
+        text(health, "state"),
+        text(health, "status"),
+    ];
+    if let Some(word) = words.into_iter().find(|w| !w.is_empty()) {
+        return word.to_owned();
+    }
+    match health["healthy"]
+        .as_bool()
+        .or_else(|| agent["healthy"].as_bool())
+    {
+        Some(true) => "healthy".to_owned(),
+        Some(false) => "unhealthy".to_owned(),
+        None => health.as_str().unwrap_or("unknown").to_owned(),
+    }
+}
+
+/// Whether an agent needs somebody: it answered that it is not well, or does not answer.
+pub(crate) fn is_sick(agent: &Value) -> bool {
+    let healthy = agent["health"]["healthy"]
+        .as_bool()
+        .or_else(|| agent["healthy"].as_bool());
+    healthy == Some(false)
+        || matches!(
+            state(agent).as_str(),
+            "unhealthy" | "failed" | "crashed" | "restarting" | "backoff" | "error"
+        )
+}
+
+async fn get(ctx: &Ctx, name: &str) -> Result<Exit> {
+    let agent = fetch(ctx, name).await?;
+    ctx.out.thing(&agent, name, || page(ctx, &clean(&agent)))?;
+    Ok(Exit::Ok)
+}
+
+fn page(ctx: &Ctx, agent: &Value) -> String {
+    let paint = ctx.out.paint();
+    let mut page = format!(
+        "{} {}  {}\n",
+        paint.strong(text(agent, "name")),
+        text(agent, "version"),
+        paint.status(&state(agent))
+    );
+    if !text(agent, "description").is_empty() {
+        page.push_str(&format!("{}\n", text(agent, "description")));
+    }
+    let mut table = Table::new(&["ACTION", "PERMISSION", "~PARAMETERS", "~DESCRIPTION"]);
+    let actions = agent["actions"].as_array().cloned().unwrap_or_default();
+    for action in &actions {
+        let permission = text(action, "permission");
+        let tone = if permission == "READ" {
+            Tone::Plain
+        } else {
+            Tone::Attention
+        };
+        table.row(vec![
+            format!("{}/{}", text(agent, "name"), text(action, "id")).into(),
+            cell(permission, tone),
+            parameters(schema(action)).into(),
+            text(action, "description").into(),
+        ]);
+    }
+    if !actions.is_empty() {
+        page.push_str(&format!("\n{}\n", table.render(&ctx.out)));
+    }
+    let settings = agent_config::table(ctx, agent);
+    if !settings.is_empty() {
+        page.push_str(&format!("\n{settings}\n"));
+    }
+    page
+}
+
+/// The schema of an action's parameters.
+pub(crate) fn schema(action: &Value) -> &Value {
+    [&action["input"], &action["input_schema"], &action["params"]]
+        .into_iter()
+        .find(|s| s.is_object())
+        .unwrap_or(&Value::Null)
+}
+
+/// Parameters by name, the required ones with a star.
+fn parameters(schema: &Value) -> String {
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let names = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys);
+    let star = |name: &String| {
+        if required.contains(&name.as_str()) {
+            format!("{name}*")
+        } else {
+            name.clone()
+        }
+    };
+    names.map(star).collect::<Vec<_>>().join(", ")
+}
+
+async fn health(ctx: &Ctx, name: &str) -> Result<Exit> {
+    let answer = ctx
+        .api()?
+        .send(Call::post(v1(["agents", name, "health"])).json(&json!({})))
+        .await
+        .map_err(missing)?
+        .json()?;
+    let healthy = !is_sick(&answer);
+    ctx.out.thing(&answer, name, || {
+        let said = [text(&answer, "message"), text(&answer["health"], "message")]
+            .into_iter()
+            .find(|t| !t.is_empty());
+        let error = error_text(&answer["error"]);
+        let detail = said.map(str::to_owned).unwrap_or(error);
+        let word = if healthy { "healthy" } else { "unhealthy" };
+        crate::model::clean_text(&format!(
+            "{name} is {}{}",
+            word,
+            if detail.is_empty() {
+                detail
+            } else {
+                format!(": {detail}")
+            }
+        ))
+    })?;
+    Ok(if healthy { Exit::Ok } else { Exit::RunFailed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_is_understood_wherever_it_stands() {
+        assert!(is_sick(&json!({"health": {"healthy": false}})));
+        assert!(is_sick(&json!({"state": "unhealthy"})));
+        assert!(!is_sick(&json!({"state": "stopped"})));
+        assert_eq!(state(&json!({"healthy": true})), "healthy");
+    }
+}
