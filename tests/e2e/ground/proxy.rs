@@ -174,6 +174,16 @@ async fn a_gate_holds_one_request_of_its_kind() {
 }
 
 #[tokio::test]
+async fn a_gate_that_was_dropped_is_not_in_the_way_of_another() {
+    let (_server, proxy) = server_behind_proxy().await;
+    drop(proxy.hold(Stage::Arrived, things));
+    let gate = proxy.hold(Stage::Arrived, things);
+    let sender = post(&proxy, "[1]");
+    gate.reached().await.expect("it arrives").pass();
+    outcome(sender).await.expect("it passes");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_a_bad_gateway() {
     let nobody =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
