@@ -6,7 +6,7 @@ use crate::{nothing_to_say, tree};
 /// A word, the files that it is banned from (the end of their path), and why.
 type Ban = (&'static str, &'static str, &'static str);
 
-const BANS: [Ban; 18] = [
+const BANS: [Ban; 20] = [
     (
         concat!("#[al", "low("),
         ".rs",
@@ -51,7 +51,17 @@ const BANS: [Ban; 18] = [
     (concat!("/wo", "rk/"), "", "a path of one machine"),
     (concat!("/ro", "ot/"), "", "a path of one machine"),
     (
-        concat!("/t", "mp/"),
+        concat!("\"/t", "mp/"),
+        "",
+        "ask for a temporary folder, for two may run at once",
+    ),
+    (
+        concat!(" /t", "mp/"),
+        "",
+        "ask for a temporary folder, for two may run at once",
+    ),
+    (
+        concat!("=/t", "mp/"),
         "",
         "ask for a temporary folder, for two may run at once",
     ),
