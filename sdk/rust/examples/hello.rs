@@ -33,7 +33,7 @@ async fn health(_: Arc<Config>) -> Result<String, String> {
     Ok("in a good mood".to_owned())
 }
 
-fn agent() -> Agent {
+pub(crate) fn agent() -> Agent {
     Agent::new("hello", "0.1.0", "Says hello.")
         .setting(Setting::string("word", "The word of greeting.").default("Hello"))
         .action(Action::read("greet", "Greets a person by name.", greet))

@@ -163,7 +163,6 @@ impl Outcome {
     ///
     /// # Panics
     /// When it failed.
-    #[must_use]
     pub fn output(&self) -> Value {
         let r = &self.response;
         assert!(r.success, "the action failed: {}: {}", r.code, r.error);
@@ -315,6 +314,12 @@ impl Harness {
             LookUpOutcome::NotDone => Found::NotDone,
             LookUpOutcome::Unknown | LookUpOutcome::Unspecified => Found::Unknown(answer.message),
         }
+    }
+
+    /// The client that calls the agent.
+    #[must_use]
+    pub fn client(&self) -> &PluginClient {
+        &self.client
     }
 
     /// Compares the agent's page with the file `<folder>/<name>.md`, or writes it when `UPDATE_GOLDEN` is 1.
