@@ -24,7 +24,11 @@ pub struct Asked {
 pub enum Command {
     /// Take up a new run, and do whatever is due. Decided by the owner alone.
     #[n(0)]
-    Wake,
+    Wake {
+        /// Whether an attempt of this run is in a worker's hands: such a run has started.
+        #[n(0)]
+        in_hand: bool,
+    },
     /// May this attempt make its call now?
     #[n(1)]
     Begin {
@@ -148,7 +152,7 @@ impl Command {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Wake => "Wake",
+            Self::Wake { .. } => "Wake",
             Self::Begin { .. } => "Begin",
             Self::Report { .. } => "Report",
             Self::Lose { .. } => "Lose",

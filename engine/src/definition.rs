@@ -171,6 +171,7 @@ pub enum InputType {
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    minicbor::CborLen,
     minicbor::Encode,
     minicbor::Decode,
 )]
@@ -324,6 +325,7 @@ pub struct ApprovalRule {
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    minicbor::CborLen,
     minicbor::Encode,
     minicbor::Decode,
 )]
@@ -350,6 +352,7 @@ pub enum OnReject {
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    minicbor::CborLen,
     minicbor::Encode,
     minicbor::Decode,
 )]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use minicbor::{Decode, Encode};
+use minicbor::{CborLen, Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{OnReject, OnTimeout};
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::value::{Labels, Value};
 
 /// What was decided.
-#[derive(Clone, Debug, PartialEq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Serialize, CborLen, Encode, Decode)]
 #[serde(tag = "type")]
 pub enum Event {
     /// The run exists. Always the first event.
@@ -274,6 +274,16 @@ pub enum Event {
     /// The run's time is over.
     #[n(23)]
     RunTimedOut,
+    /// No further step of the section starts: the run takes its failure path.
+    #[n(28)]
+    RunStopping {
+        /// How the run will end.
+        #[n(0)]
+        status: RunStatus,
+        /// Why.
+        #[n(1)]
+        failure: Failure,
+    },
     /// Another section of the workflow is worked on.
     #[n(24)]
     SectionEntered {
@@ -311,7 +321,7 @@ pub enum Event {
 }
 
 /// What a run is, from its first record.
-#[derive(Clone, Debug, PartialEq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Serialize, CborLen, Encode, Decode)]
 pub struct RunCreated {
     /// The workflow; `None` for an ad-hoc call of one action.
     #[n(0)]
@@ -355,7 +365,7 @@ pub struct RunCreated {
 }
 
 /// Which revision of which workflow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 pub struct WorkflowRef {
     /// Its name.
     #[n(0)]
@@ -366,7 +376,7 @@ pub struct WorkflowRef {
 }
 
 /// An action as a run pinned it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, CborLen, Encode, Decode)]
 pub struct PinnedAction {
     /// Its name.
     #[n(0)]
@@ -392,7 +402,7 @@ pub struct PinnedAction {
 }
 
 /// What started a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Serialize, CborLen, Encode, Decode)]
 pub struct Trigger {
     /// Through which door.
     #[n(0)]
@@ -415,7 +425,7 @@ pub struct Trigger {
 }
 
 /// Through which door a run came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 #[serde(rename_all = "lowercase")]
 #[cbor(index_only)]
 pub enum TriggerKind {
@@ -438,7 +448,18 @@ pub enum TriggerKind {
 
 /// A section of a workflow.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
@@ -455,7 +476,7 @@ pub enum Section {
 }
 
 /// Where a step comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, CborLen, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// It is written in the workflow.
@@ -467,6 +488,9 @@ pub enum Origin {
         /// Its place there, from 0.
         #[n(1)]
         index: u32,
+        /// The steps that it waits for, by number.
+        #[n(2)]
+        needs: Vec<StepNo>,
     },
     /// It is one item of a fan-out.
     #[n(1)]
@@ -481,7 +505,7 @@ pub enum Origin {
 }
 
 /// Why a step will not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
 pub enum SkipReason {
@@ -500,7 +524,7 @@ pub enum SkipReason {
 }
 
 /// A call as it will be made: fixed for all attempts of a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Serialize, CborLen, Encode, Decode)]
 pub struct Call {
     /// Place of the action in [`RunCreated::actions`].
     #[n(0)]
@@ -523,7 +547,7 @@ pub struct Call {
 }
 
 /// A string of the parameters that a secret is part of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 pub struct SecretPart {
     /// Where it stands in the parameters (RFC 6901).
     #[n(0)]
@@ -534,7 +558,7 @@ pub struct SecretPart {
 }
 
 /// A piece of a string with secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Text as it stands.
@@ -553,7 +577,7 @@ pub enum Part {
 }
 
 /// From a time to a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 pub struct TimeSpan {
     /// The earlier end.
     #[n(0)]
@@ -564,7 +588,7 @@ pub struct TimeSpan {
 }
 
 /// People are asked for their consent to one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Serialize, CborLen, Encode, Decode)]
 pub struct ApprovalRequested {
     /// Which step.
     #[n(0)]
@@ -599,7 +623,7 @@ pub struct ApprovalRequested {
 }
 
 /// One principal's decision about an approval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, CborLen, Encode, Decode)]
 pub struct Decision {
     /// Who.
     #[n(0)]
@@ -622,7 +646,7 @@ pub struct Decision {
 }
 
 /// What has become of an approval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 #[serde(rename_all = "lowercase")]
 #[cbor(index_only)]
 pub enum ApprovalState {
@@ -647,7 +671,7 @@ pub enum ApprovalState {
 }
 
 /// Why something did not work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 pub struct Failure {
     /// A stable code: of [`crate::code::Code`], or an action's own.
     #[n(0)]
@@ -668,7 +692,18 @@ pub struct Failure {
 
 /// The status of a step.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]
@@ -707,7 +742,19 @@ pub enum StepStatus {
 
 /// The status of a run.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(rename_all = "snake_case")]
 #[cbor(index_only)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use minicbor::{Decode, Encode};
+use minicbor::{CborLen, Decode, Encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +11,18 @@ use crate::time::Timestamp;
 
 /// A tenant's name (`[a-z0-9][a-z0-9-]{0,62}`). It is part of every key, subject and row.
 #[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(transparent)]
 #[cbor(transparent)]
@@ -68,14 +79,26 @@ pub fn is_step_id(text: &str) -> bool {
 
 /// A fixed part of all runs; at most 4,096, because its number is the 12 `rand_a` bits of a run id.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct Shard(#[n(0)] pub u16);
 
 /// A run's id: UUIDv7 (RFC 9562) whose `rand_a` bits are its shard. It sorts by time of creation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, CborLen, Encode, Decode)]
 #[cbor(transparent)]
 pub struct RunId(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]);
 
@@ -159,7 +182,18 @@ impl<'de> Deserialize<'de> for RunId {
 
 /// Which run, of whom.
 #[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 pub struct RunKey {
     /// Whose run it is.
@@ -172,7 +206,19 @@ pub struct RunKey {
 
 /// A step's number inside its run, in the order of `StepAdded`, from 0.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(transparent)]
 #[cbor(transparent)]
@@ -188,14 +234,26 @@ impl StepNo {
 
 /// The number of a try of a step, from 1. It is the fence: an older one is never accepted.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct Attempt(#[n(0)] pub u32);
 
 /// Sixteen random bytes that tell one writing of the same thing from another.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, CborLen, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Nonce(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
 
@@ -247,7 +305,18 @@ pub type CommandId = Nonce;
 
 /// An approval's id: derived from run, step and asking, so that everybody computes the same.
 #[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    CborLen,
+    Encode,
+    Decode,
 )]
 pub struct ApprovalId {
     /// The run that waits for it.

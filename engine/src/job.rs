@@ -8,7 +8,7 @@ use crate::command::Outcome;
 use crate::digest::Digest;
 use crate::event::{Call, PinnedAction};
 use crate::id::{Attempt, Nonce, RunKey, StepNo};
-use crate::principal::Principal;
+use crate::principal::{Principal, Role};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -63,6 +63,12 @@ pub struct Job {
     /// The attempt whose checkpoint may be used: the last one, when it was lost and not failed.
     #[n(15)]
     pub resume: bool,
+    /// Digest of the run's pinned definition.
+    #[n(16)]
+    pub definition: Digest,
+    /// The workflow's revision.
+    #[n(17)]
+    pub revision: Option<u64>,
 }
 
 /// What an approval binds: its bytes, the digest that was approved, and which entry of it this job is.
@@ -77,6 +83,32 @@ pub struct Consent {
     /// The item's place in the bytes' list of calls.
     #[n(2)]
     pub item: u32,
+    /// The name of the step that was asked for: of the fan-out, where the job is one of its items.
+    #[n(3)]
+    pub step: String,
+    /// The terms as the run's journal has them; each must be what the bytes say.
+    #[n(4)]
+    pub terms: Terms,
+}
+
+/// Who may consent, how many, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Terms {
+    /// 1 for the first asking of the step.
+    #[n(0)]
+    pub asking: u32,
+    /// Roles that may decide; empty: everybody with the right.
+    #[n(1)]
+    pub by: Vec<Role>,
+    /// How many different principals must agree.
+    #[n(2)]
+    pub quorum: u32,
+    /// Whether the requester's own consent does not count.
+    #[n(3)]
+    pub not_requester: bool,
+    /// Until when the question stands.
+    #[n(4)]
+    pub expires_at: Timestamp,
 }
 
 /// What a job asks of a plugin.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use minicbor::{Decode, Encode};
+use minicbor::{CborLen, Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -12,7 +12,7 @@ use crate::principal::Permission;
 use crate::value::canonical;
 
 /// `agent/action`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, CborLen, Encode, Decode)]
 pub struct ActionName {
     /// The agent.
     #[n(0)]

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use minicbor::{Decode, Encode};
+use minicbor::{CborLen, Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 /// Somebody or something that asks: `kind:name`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, CborLen, Encode, Decode)]
 pub enum Principal {
     /// An API key.
     #[n(0)]
@@ -83,6 +83,7 @@ impl<'de> Deserialize<'de> for Principal {
     Hash,
     Serialize,
     Deserialize,
+    CborLen,
     Encode,
     Decode,
     schemars::JsonSchema,
@@ -123,6 +124,7 @@ impl fmt::Display for Permission {
     Hash,
     Serialize,
     Deserialize,
+    CborLen,
     Encode,
     Decode,
     schemars::JsonSchema,

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use minicbor::{Decode, Encode};
+use minicbor::{CborLen, Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
 
 /// A point in time in milliseconds since 1970-01-01T00:00:00Z. Prints as RFC 3339 in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, CborLen, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Timestamp(#[n(0)] u64);
 

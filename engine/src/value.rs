@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use minicbor::bytes::ByteVec;
-use minicbor::{Decode, Encode};
+use minicbor::{CborLen, Decode, Encode};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const SOURCES_MAX: usize = 32;
 
 /// Where a value came from and how far it is trusted: a sorted set of `key=value`, joined by union.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CborLen, Encode, Decode)]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct Labels(#[n(0)] BTreeSet<String>);
@@ -91,7 +91,7 @@ impl Labels {
 }
 
 /// A value, named by its digest; small ones carry their bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, CborLen, Encode, Decode)]
 pub struct Value {
     /// SHA-256 of the canonical bytes.
     #[n(0)]

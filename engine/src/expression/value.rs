@@ -400,7 +400,9 @@ fn into_json(meter: &mut Meter, left: &mut usize, value: &Value<'_>) -> Result<J
             );
         }
         Value::Optional(_) => {
-            return Fault::failed("an optional cannot leave an expression: end it with .orValue(…)");
+            return Fault::failed(
+                "an optional cannot leave an expression: end it with .orValue(…)",
+            );
         }
     })
 }

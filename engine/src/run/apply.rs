@@ -1,0 +1,463 @@
+//! The fold: what each event makes of a state. Total, so that replay cannot fail; takes no facts.
+//!
+//! What a released event does here never changes: a fix is a new event.
+
+use std::sync::Arc;
+
+use crate::event::{
+    ApprovalState, Event, Failure, Origin, RunStatus, Section, SkipReason, StepStatus,
+};
+use crate::id::{Attempt, StepNo};
+use crate::principal::Permission;
+use crate::run::state::{At, Consent, End, FanOut, State, Step, Steps, Stop, Try};
+use crate::time::Timestamp;
+use crate::value::Value;
+
+/// A step remembers so many of its last tries; the journal has all.
+const TRIES_KEPT: usize = 100;
+
+impl<S: Steps> State<S> {
+    /// Makes `event`, decided at `at`, part of the state. An event about a step that does not exist changes nothing.
+    pub(crate) fn apply(&mut self, event: &Event, at: Timestamp) {
+        match event {
+            Event::RunCreated(_) => {}
+            Event::RunStarted { vars } => self.started(vars, at),
+            Event::StepAdded { step, name, origin } => self.added(*step, name, origin),
+            Event::StepSkipped { step, reason } => self.skipped(*step, *reason, at),
+            Event::WaitStarted { step, until } => self.begin(*step, at, At::Wait { until: *until }),
+            Event::FanOutOpened {
+                step,
+                items,
+                keys,
+                max_failed,
+            } => {
+                self.opened(*step, items, keys, *max_failed, at);
+            }
+            Event::StepPrepared { step, call } => {
+                self.begin(*step, at, At::Prepared);
+                self.on(*step, |s| s.call = Some(Arc::new((**call).clone())));
+            }
+            Event::ApprovalRequested(asked) => self.asked(asked, at),
+            Event::ApprovalDecided { step, decision } => self.on_consent(*step, |c| {
+                c.decisions.push((decision.clone(), at));
+            }),
+            Event::ApprovalClosed { step, state, .. } => self.consent_closed(*step, *state),
+            Event::AttemptDispatched { step, attempt } => {
+                self.dispatched(*step, *attempt, false, at)
+            }
+            Event::AttemptGranted {
+                step,
+                attempt,
+                nonce,
+                start_by,
+                worker,
+            } => {
+                let granted = At::Granted {
+                    attempt: *attempt,
+                    nonce: *nonce,
+                    start_by: *start_by,
+                    at,
+                };
+                self.granted(*step, granted, worker);
+            }
+            Event::AttemptNotCalled { step, attempt } => self.not_called(*step, *attempt, at),
+            Event::AttemptLost {
+                step,
+                attempt,
+                counts,
+            } => self.lost(*step, *attempt, *counts, at),
+            Event::AttemptFailed {
+                step,
+                attempt,
+                failure,
+            } => self.attempt_failed(*step, *attempt, failure, at),
+            Event::RetryScheduled { step, at: when } => {
+                self.on(*step, |s| s.at = At::Retry { at: *when })
+            }
+            Event::SettlementScheduled { step, at: when } => self.unsettled(*step, *when, at),
+            Event::LookUpDispatched { step, attempt } => self.dispatched(*step, *attempt, true, at),
+            Event::StepInDoubt { step, .. } => self.on(*step, |s| {
+                s.status = StepStatus::InDoubt;
+                s.at = At::Doubt;
+            }),
+            Event::StepResolved { step, .. } => self.on(*step, |s| {
+                s.status = StepStatus::Running;
+                s.at = At::Prepared;
+                s.unknown_since = None;
+            }),
+            Event::StepSucceeded { step, output } => self.succeeded(*step, output.as_ref(), at),
+            Event::StepEnded {
+                step,
+                status,
+                failure,
+            } => self.ended(*step, *status, failure, at),
+            Event::CancelRequested { code, reason, .. } => self.cancelled(code, reason.as_deref()),
+            Event::RunTimedOut => self.timed_out(),
+            Event::RunStopping { status, failure } => self.stopping(*status, failure.clone()),
+            Event::SectionEntered { section } => self.entered(*section),
+            Event::RunEnded {
+                status,
+                outputs,
+                failure,
+            } => {
+                let end = End {
+                    status: *status,
+                    outputs: outputs.clone(),
+                    failure: failure.clone(),
+                };
+                self.run_ended(end, at);
+            }
+            Event::RunParked { failure } => self.head.parked = Some(failure.clone()),
+            Event::RunResumed { .. } => self.head.parked = None,
+        }
+    }
+
+    fn on(&mut self, step: StepNo, change: impl FnOnce(&mut Step)) {
+        if let Some(step) = self.steps.get_mut(step) {
+            change(step);
+        }
+    }
+
+    fn on_consent(&mut self, step: StepNo, change: impl FnOnce(&mut Consent)) {
+        self.on(step, |s| {
+            if let Some(consent) = &mut s.approval {
+                change(consent);
+            }
+        });
+    }
+
+    fn started(&mut self, vars: &std::collections::BTreeMap<String, Value>, at: Timestamp) {
+        self.head.started_at = Some(at);
+        self.head.vars = Arc::new(vars.clone());
+    }
+
+    fn added(&mut self, no: StepNo, name: &str, origin: &Origin) {
+        let mut step = new_step(no, name, origin);
+        match origin {
+            Origin::Written { needs, .. } => {
+                Arc::make_mut(&mut self.head.names).insert(name.to_owned(), no);
+                for need in needs {
+                    self.on(*need, |n| {
+                        if !n.status.is_end() {
+                            n.dependents.push(no);
+                            step.unmet += 1;
+                        }
+                    });
+                }
+                self.head.left += 1;
+            }
+            Origin::Item { of, .. } => self.on(*of, |s| {
+                if let Some(fan) = &mut s.fan_out {
+                    fan.steps.push(no);
+                    fan.running += 1;
+                }
+            }),
+        }
+        if step.unmet == 0 {
+            self.head.ready.insert(no);
+        }
+        self.head.counts.total += 1;
+        self.steps.push(step);
+    }
+
+    /// The step was taken up: it is no longer among those that nobody has looked at.
+    fn begin(&mut self, step: StepNo, now: Timestamp, at: At) {
+        self.head.ready.remove(&step);
+        self.head.open.insert(step);
+        self.head.touched |= matches!(at, At::Wait { .. } | At::Approval);
+        let waits = matches!(at, At::Wait { .. } | At::Approval);
+        self.on(step, |s| {
+            s.at = at;
+            s.status = if waits {
+                StepStatus::Waiting
+            } else {
+                StepStatus::Running
+            };
+            s.started_at.get_or_insert(now);
+        });
+    }
+
+    fn opened(
+        &mut self,
+        step: StepNo,
+        items: &Value,
+        keys: &[String],
+        max_failed: u32,
+        at: Timestamp,
+    ) {
+        self.begin(step, at, At::Items);
+        let keys: Arc<[String]> = keys.into();
+        let fan = FanOut {
+            items: items.clone(),
+            keys,
+            max_failed,
+            steps: Vec::new(),
+            running: 0,
+            failed: 0,
+        };
+        self.on(step, |s| s.fan_out = Some(Box::new(fan)));
+    }
+
+    fn asked(&mut self, asked: &crate::event::ApprovalRequested, at: Timestamp) {
+        self.begin(asked.step, at, At::Approval);
+        let consent = Consent {
+            asked: asked.clone(),
+            at,
+            state: ApprovalState::Pending,
+            decisions: Vec::new(),
+            granted: 0,
+        };
+        self.on(asked.step, |s| s.approval = Some(Box::new(consent)));
+    }
+
+    fn consent_closed(&mut self, step: StepNo, state: ApprovalState) {
+        self.on_consent(step, |c| c.state = state);
+        if state == ApprovalState::Approved {
+            self.on(step, |s| {
+                s.at = if s.fan_out.is_some() {
+                    At::Items
+                } else {
+                    At::Prepared
+                };
+                s.status = StepStatus::Running;
+            });
+        }
+    }
+
+    fn dispatched(&mut self, step: StepNo, attempt: Attempt, look_up: bool, at: Timestamp) {
+        self.head.ready.remove(&step);
+        self.head.open.insert(step);
+        self.on(step, |s| {
+            s.at = At::Dispatched { attempt, look_up };
+            s.status = StepStatus::Running;
+            if s.attempts.len() >= TRIES_KEPT {
+                s.attempts.remove(0);
+            }
+            s.attempts.push(Try {
+                attempt,
+                started_at: at,
+                ended_at: None,
+                worker: None,
+                failure: None,
+                lost: false,
+            });
+        });
+    }
+
+    fn granted(&mut self, step: StepNo, granted: At, worker: &str) {
+        self.head.touched = true;
+        self.head.changed = true;
+        self.on(step, |s| {
+            s.at = granted;
+            if let Some(last) = s.attempts.last_mut() {
+                last.worker = Some(worker.to_owned());
+            }
+        });
+        let holder = self
+            .steps
+            .get(step)
+            .map(|s| s.item().map_or(step, |(of, _)| of));
+        if let Some(holder) = holder {
+            self.on_consent(holder, |c| c.granted += 1);
+        }
+    }
+
+    fn attempt_over(
+        &mut self,
+        step: StepNo,
+        attempt: Attempt,
+        failure: Option<&Failure>,
+        at: Timestamp,
+    ) {
+        self.on(step, |s| {
+            s.at = At::Prepared;
+            if let Some(this) = s.attempts.iter_mut().rfind(|t| t.attempt == attempt) {
+                this.ended_at = Some(at);
+                this.failure = failure.cloned();
+            }
+        });
+    }
+
+    fn not_called(&mut self, step: StepNo, attempt: Attempt, at: Timestamp) {
+        self.attempt_over(step, attempt, None, at);
+        self.on(step, |s| {
+            s.unknown_since = None;
+            s.vague_lookups = 0;
+        });
+    }
+
+    fn lost(&mut self, step: StepNo, attempt: Attempt, counts: bool, at: Timestamp) {
+        self.head.touched |= counts;
+        self.attempt_over(step, attempt, None, at);
+        self.on(step, |s| {
+            s.lost += u32::from(counts);
+            if let Some(last) = s.attempts.last_mut() {
+                last.lost = true;
+            }
+        });
+    }
+
+    fn attempt_failed(&mut self, step: StepNo, attempt: Attempt, failure: &Failure, at: Timestamp) {
+        self.head.touched = true;
+        self.attempt_over(step, attempt, Some(failure), at);
+        self.on(step, |s| {
+            s.failed_tries += 1;
+            s.lost = 0;
+            s.unknown_since = None;
+        });
+    }
+
+    fn unsettled(&mut self, step: StepNo, when: Timestamp, at: Timestamp) {
+        self.on(step, |s| {
+            s.unknown_since.get_or_insert(at);
+            if matches!(s.at, At::Dispatched { look_up: true, .. }) {
+                s.vague_lookups += 1;
+            }
+            s.at = At::Settlement { at: when };
+            if let Some(last) = s.attempts.last_mut() {
+                last.ended_at.get_or_insert(at);
+            }
+        });
+    }
+
+    fn succeeded(&mut self, step: StepNo, output: Option<&Value>, at: Timestamp) {
+        self.head.touched = true;
+        self.head.counts.succeeded += 1;
+        self.on(step, |s| s.output = output.cloned());
+        self.close(step, StepStatus::Succeeded, at);
+    }
+
+    fn skipped(&mut self, step: StepNo, reason: SkipReason, at: Timestamp) {
+        self.head.counts.skipped += 1;
+        self.on(step, |s| s.skipped = Some(reason));
+        self.close(step, StepStatus::Skipped, at);
+    }
+
+    fn ended(&mut self, step: StepNo, status: StepStatus, failure: &Failure, at: Timestamp) {
+        self.head.touched = true;
+        self.head.counts.failed += 1;
+        self.on(step, |s| s.failure = Some(failure.clone()));
+        self.close(step, status, at);
+    }
+
+    /// The step has its outcome: whoever waited for it waits for one less.
+    fn close(&mut self, step: StepNo, status: StepStatus, at: Timestamp) {
+        self.head.ready.remove(&step);
+        self.head.open.remove(&step);
+        let mut dependents = Vec::new();
+        let mut item_of = None;
+        self.on(step, |s| {
+            s.status = status;
+            s.at = At::Nothing;
+            s.ended_at = Some(at);
+            if let Some(last) = s.attempts.last_mut() {
+                last.ended_at.get_or_insert(at);
+            }
+            dependents = std::mem::take(&mut s.dependents);
+            item_of = s.item();
+        });
+        match item_of {
+            Some((of, _)) => self.item_closed(of, status),
+            None => self.head.left = self.head.left.saturating_sub(1),
+        }
+        for dependent in dependents {
+            self.need_met(dependent);
+        }
+    }
+
+    fn item_closed(&mut self, of: StepNo, status: StepStatus) {
+        self.on(of, |s| {
+            if let Some(fan) = &mut s.fan_out {
+                fan.running = fan.running.saturating_sub(1);
+                fan.failed += u32::from(!matches!(
+                    status,
+                    StepStatus::Succeeded | StepStatus::Skipped
+                ));
+            }
+        });
+    }
+
+    fn need_met(&mut self, step: StepNo) {
+        let mut is_ready = false;
+        self.on(step, |s| {
+            s.unmet = s.unmet.saturating_sub(1);
+            is_ready = s.unmet == 0 && s.status == StepStatus::Pending;
+        });
+        if is_ready {
+            self.head.ready.insert(step);
+        }
+    }
+
+    fn cancelled(&mut self, code: &str, reason: Option<&str>) {
+        let failure = Failure {
+            code: code.to_owned(),
+            message: reason.unwrap_or("the run was cancelled").to_owned(),
+            retryable: false,
+            not_made: false,
+            step: None,
+        };
+        self.stopping(RunStatus::Cancelled, failure);
+        self.head.parked = None;
+    }
+
+    fn stopping(&mut self, status: RunStatus, failure: Failure) {
+        self.head.stop.get_or_insert(Stop { status, failure });
+        self.head.halted = true;
+    }
+
+    fn timed_out(&mut self) {
+        let failure = Failure {
+            code: crate::code::Code::Timeout.as_str().to_owned(),
+            message: "the run took longer than its timeout".to_owned(),
+            retryable: false,
+            not_made: false,
+            step: None,
+        };
+        self.stopping(RunStatus::TimedOut, failure);
+    }
+
+    fn entered(&mut self, section: Section) {
+        self.head.section = section;
+        self.head.halted = false;
+        self.head.left = 0;
+    }
+
+    fn run_ended(&mut self, end: End, at: Timestamp) {
+        self.head.end = Some(end);
+        self.head.ended_at = Some(at);
+        self.head.parked = None;
+        self.head.ready.clear();
+        self.head.open.clear();
+    }
+
+    /// Whether a step changes a system.
+    pub(crate) fn changes(&self, step: &Step) -> bool {
+        self.action(step)
+            .is_some_and(|a| a.permission > Permission::Read)
+    }
+}
+
+fn new_step(no: StepNo, name: &str, origin: &Origin) -> Step {
+    Step {
+        no,
+        name: name.to_owned(),
+        origin: origin.clone(),
+        status: StepStatus::Pending,
+        at: At::Nothing,
+        unmet: 0,
+        dependents: Vec::new(),
+        call: None,
+        approval: None,
+        fan_out: None,
+        attempts: Vec::new(),
+        failed_tries: 0,
+        lost: 0,
+        vague_lookups: 0,
+        unknown_since: None,
+        output: None,
+        failure: None,
+        skipped: None,
+        started_at: None,
+        ended_at: None,
+    }
+}

@@ -1,0 +1,268 @@
+//! Asking people: the bytes are made once, and each decision is held against the rules of this very asking.
+
+use crate::approval::{Approval, ApprovedCall, BYTES_MAX, CALLS_MAX, TYPE};
+use crate::code::Code;
+use crate::command::Command;
+use crate::definition::{ApprovalRule, OnReject, OnTimeout};
+use crate::digest::Digest;
+use crate::duration::Duration;
+use crate::event::{ApprovalRequested, ApprovalState, Call, Decision, Event};
+use crate::facts::{Missing, Rejection};
+use crate::id::{ApprovalId, StepNo};
+use crate::principal::Principal;
+use crate::run::begin::may_decide;
+use crate::run::draft::{Decided, Draft, failure, limit};
+use crate::run::scope::Fail;
+use crate::run::state::{Consent, Steps};
+use crate::value::{INLINE_BYTES_MAX, Labels, Made, Value};
+
+/// How long the question stands when nothing is written about it.
+const ASK_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+impl Draft<'_> {
+    /// Asks for consent to a step and these calls of it.
+    pub(super) fn ask(&mut self, no: StepNo, calls: &[(Option<String>, Call)]) -> Result<(), Fail> {
+        let Some((_, first)) = calls.first() else {
+            return Ok(());
+        };
+        if calls.len() > CALLS_MAX {
+            return Err(limit(format!(
+                "an approval covers at most {CALLS_MAX} items, and these are {}",
+                calls.len()
+            ))
+            .into());
+        }
+        let rule = self.rule(no);
+        let expires_at = self.now.plus(rule.timeout);
+        let approval = self.approval(no, first, calls, &rule, expires_at)?;
+        let bytes = approval.bytes();
+        if bytes.len() > BYTES_MAX {
+            return Err(limit(
+                "an approval's bytes are at most 4 MiB: fan out over less".to_owned(),
+            )
+            .into());
+        }
+        let value = self.keep(made(bytes));
+        self.emit(Event::ApprovalRequested(Box::new(ApprovalRequested {
+            step: no,
+            asking: approval.asking,
+            bytes: value,
+            permission: approval.permission,
+            by: approval.by,
+            quorum: approval.quorum,
+            not_requester: approval.not_requester,
+            expires_at,
+            on_reject: rule.on_reject,
+            on_timeout: rule.on_timeout,
+        })));
+        Ok(())
+    }
+
+    fn rule(&self, no: StepNo) -> ApprovalRule {
+        let written = self.written(no).step.approval.clone();
+        written.unwrap_or(ApprovalRule {
+            by: Vec::new(),
+            quorum: 1,
+            timeout: ASK_FOR,
+            on_reject: OnReject::default(),
+            on_timeout: OnTimeout::default(),
+        })
+    }
+
+    fn approval(
+        &self,
+        no: StepNo,
+        first: &Call,
+        calls: &[(Option<String>, Call)],
+        rule: &ApprovalRule,
+        expires_at: crate::time::Timestamp,
+    ) -> Decided<Approval> {
+        let created = &self.head().created;
+        let action = &created.actions[first.action as usize];
+        let agent = &action.name.agent;
+        let settings = self.facts.settings.get(agent);
+        let settings =
+            *settings.ok_or_else(|| Rejection::missing(Missing::Settings(agent.clone())))?;
+        let calls = calls
+            .iter()
+            .map(|(key, call)| self.approved_call(key.clone(), call));
+        Ok(Approval {
+            kind: TYPE.to_owned(),
+            tenant: self.head().key.tenant.clone(),
+            run: self.head().key.run,
+            step: self.step(no).name.clone(),
+            asking: self
+                .step(no)
+                .approval
+                .as_ref()
+                .map_or(1, |c| c.asked.asking + 1),
+            action: action.name.clone(),
+            permission: action.permission,
+            manifest: action.digest,
+            calls: calls.collect::<Decided<_>>()?,
+            timeout_ms: first.timeout_ms,
+            settings,
+            environment: None,
+            compensate: None,
+            workflow: created.workflow.clone(),
+            definition: created.definition,
+            requester: created.requester.clone(),
+            by: rule.by.clone(),
+            quorum: rule.quorum,
+            not_requester: self.facts.not_requester,
+            expires_at,
+        })
+    }
+
+    fn approved_call(&self, key: Option<String>, call: &Call) -> Decided<ApprovedCall> {
+        let params = String::from_utf8_lossy(&self.bytes_of(&call.params)?).into_owned();
+        Ok(ApprovedCall {
+            key,
+            params,
+            secrets: call.secrets.clone(),
+            sources: call.sources.clone(),
+            time_range: call.time_range,
+        })
+    }
+
+    /// `Decide`: somebody consents or refuses.
+    pub(super) fn decide_approval(&mut self, command: &Command) -> Decided {
+        let Command::Decide {
+            approval,
+            digest,
+            who,
+            approve,
+            comment,
+            key_id,
+            signature,
+        } = command
+        else {
+            return Ok(());
+        };
+        let no = approval.step;
+        let consent = self.asked_for(approval)?;
+        if consent.asked.bytes.digest != *digest {
+            let message = "the digest is not that of what is asked now: look at the approval again";
+            return Err(Rejection::refused(Code::ApprovalChanged, message));
+        }
+        let same = consent
+            .decisions
+            .iter()
+            .any(|(d, _)| d.who == *who && d.approve == *approve);
+        if same {
+            return Ok(());
+        }
+        self.check_may_decide(consent, who, *approve)?;
+        let decision = Decision {
+            who: who.clone(),
+            approve: *approve,
+            comment: comment.clone(),
+            digest: *digest,
+            key_id: key_id.clone(),
+            signature: signature.clone(),
+        };
+        self.emit(Event::ApprovalDecided { step: no, decision });
+        if *approve {
+            self.count_consent(no)?
+        } else {
+            self.rejected(no, who, comment.as_deref())
+        }
+        self.advance()
+    }
+
+    fn asked_for(&self, id: &ApprovalId) -> Decided<&Consent> {
+        let consent = self
+            .state
+            .steps
+            .get(id.step)
+            .and_then(|s| s.approval.as_deref());
+        let consent =
+            consent.filter(|c| c.asked.asking == id.asking && self.head().key.run == id.run);
+        consent.ok_or_else(|| Rejection::refused(Code::NotFound, "the run has no such approval"))
+    }
+
+    fn check_may_decide(&self, consent: &Consent, who: &Principal, approve: bool) -> Decided {
+        if consent.state != ApprovalState::Pending {
+            let message = format!("the approval is {} already", state_name(consent.state));
+            return Err(Rejection::refused(Code::ApprovalClosed, message));
+        }
+        let permission = consent.asked.permission;
+        let not_allowed =
+            |message: String| Err(Rejection::refused(Code::ApprovalNotAllowed, message));
+        if !self
+            .role(who)?
+            .is_some_and(|role| may_decide(consent, role, permission))
+        {
+            return not_allowed(format!(
+                "{who} may not decide about a {permission} step here"
+            ));
+        }
+        if approve && consent.asked.not_requester && *who == self.head().created.requester {
+            return not_allowed(format!("{who} asked for this run, and may not approve it"));
+        }
+        Ok(())
+    }
+
+    fn count_consent(&mut self, no: StepNo) -> Decided {
+        let Some(consent) = self.step(no).approval.as_deref() else {
+            return Ok(());
+        };
+        let agreed: std::collections::BTreeSet<_> = consent.approvers().collect();
+        if agreed.len() < consent.asked.quorum as usize {
+            return Ok(());
+        }
+        self.emit(Event::ApprovalClosed {
+            step: no,
+            state: ApprovalState::Approved,
+            reason: None,
+        });
+        if self.step(no).fan_out.is_none() {
+            self.dispatch(no);
+        }
+        Ok(())
+    }
+
+    fn rejected(&mut self, no: StepNo, who: &Principal, comment: Option<&str>) {
+        self.emit(Event::ApprovalClosed {
+            step: no,
+            state: ApprovalState::Rejected,
+            reason: None,
+        });
+        let why = comment.map(|c| format!(": {c}")).unwrap_or_default();
+        self.refuse(
+            no,
+            failure(Code::Rejected, format!("{who} rejected it{why}")),
+        );
+    }
+}
+
+fn made(bytes: Vec<u8>) -> Made {
+    let digest = Digest::of(&bytes);
+    let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let fits = bytes.len() <= INLINE_BYTES_MAX;
+    let (inline, blob) = if fits {
+        (Some(bytes.into()), None)
+    } else {
+        (None, Some(bytes))
+    };
+    Made {
+        value: Value {
+            digest,
+            size,
+            labels: Labels::default(),
+            inline,
+        },
+        blob,
+    }
+}
+
+fn state_name(state: ApprovalState) -> &'static str {
+    match state {
+        ApprovalState::Pending => "pending",
+        ApprovalState::Approved => "approved",
+        ApprovalState::Rejected => "rejected",
+        ApprovalState::Expired => "expired",
+        ApprovalState::Withdrawn => "withdrawn",
+        ApprovalState::Used => "used",
+    }
+}

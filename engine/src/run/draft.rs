@@ -1,0 +1,183 @@
+//! A decision in the making: the events so far, and the state as they leave it.
+//!
+//! The steps of the run stay where they are; a step is copied when an event first changes it.
+
+use std::collections::BTreeMap;
+
+use crate::digest::Digest;
+use crate::event::{Event, Failure};
+use crate::facts::{Facts, Missing, Rejection};
+use crate::id::StepNo;
+use crate::plan::{Plan, PlanStep};
+use crate::run::state::{Head, State, Step, Steps};
+use crate::time::Timestamp;
+use crate::value::{Labels, Made, Value};
+
+/// A decision stops adding steps when its events have grown to this, and goes on at the next wake: half a record.
+const EVENT_BYTES_MAX: usize = crate::record::RECORD_BYTES_MAX / 2;
+
+/// The steps of a run with the changed ones laid over them.
+pub(crate) struct Overlay<'a> {
+    base: &'a [Step],
+    changed: BTreeMap<usize, Step>,
+    added: Vec<Step>,
+}
+
+impl Steps for Overlay<'_> {
+    fn get(&self, step: StepNo) -> Option<&Step> {
+        let index = step.index();
+        match index.checked_sub(self.base.len()) {
+            Some(place) => self.added.as_slice().get(place),
+            None => self.changed.get(&index).or_else(|| self.base.get(index)),
+        }
+    }
+
+    fn get_mut(&mut self, step: StepNo) -> Option<&mut Step> {
+        let index = step.index();
+        match index.checked_sub(self.base.len()) {
+            Some(place) => self.added.as_mut_slice().get_mut(place),
+            None => {
+                let base = self.base.get(index)?;
+                Some(self.changed.entry(index).or_insert_with(|| base.clone()))
+            }
+        }
+    }
+
+    fn push(&mut self, step: Step) {
+        self.added.push(step);
+    }
+
+    fn count(&self) -> usize {
+        self.base.len() + self.added.len()
+    }
+}
+
+/// What comes out of a decision that cannot be made, or nothing.
+pub(crate) type Decided<T = ()> = Result<T, Rejection>;
+
+/// A decision in the making.
+pub(crate) struct Draft<'a> {
+    pub(crate) state: State<Overlay<'a>>,
+    pub(crate) facts: &'a Facts,
+    pub(crate) plan: &'a Plan,
+    pub(crate) now: Timestamp,
+    pub(crate) events: Vec<Event>,
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
+    inline_max: usize,
+    bytes: usize,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(
+        base: &'a State<Vec<Step>>,
+        facts: &'a Facts,
+        now: Timestamp,
+        inline_max: usize,
+    ) -> Decided<Self> {
+        let definition = base.head.created.definition;
+        let plan = facts.plan.as_deref().filter(|p| p.digest == definition);
+        let plan = plan.ok_or_else(|| Rejection::missing(Missing::Plan(definition)))?;
+        let steps = Overlay {
+            base: &base.steps,
+            changed: BTreeMap::new(),
+            added: Vec::new(),
+        };
+        let state = State {
+            head: base.head.clone(),
+            steps,
+        };
+        Ok(Self {
+            state,
+            facts,
+            plan,
+            now,
+            events: Vec::new(),
+            blobs: Vec::new(),
+            inline_max,
+            bytes: 0,
+        })
+    }
+
+    /// Decides `event`.
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.state.apply(&event, self.now);
+        self.bytes += minicbor::len(&event);
+        self.events.push(event);
+    }
+
+    /// Whether the record has no room for another step.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes > EVENT_BYTES_MAX
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.state.head
+    }
+
+    /// A step that is known to exist.
+    pub(crate) fn step(&self, no: StepNo) -> &Step {
+        self.state
+            .steps
+            .get(no)
+            .expect("its number came out of this state")
+    }
+
+    /// What is written about a step; of an item, about its fan-out.
+    pub(crate) fn written(&self, no: StepNo) -> &'a PlanStep {
+        let step = self.step(no);
+        let holder = step.item().map_or(step, |(of, _)| self.step(of));
+        let (section, index) = holder.written().expect("a fan-out is written");
+        &self.plan.section(section)[index as usize]
+    }
+
+    /// A value for an event; the bytes of a large one are put beside the events.
+    pub(crate) fn value(
+        &mut self,
+        json: &serde_json::Value,
+        labels: Labels,
+    ) -> Result<Value, Failure> {
+        let made = Value::make(json, labels, self.inline_max).map_err(|e| limit(e.to_string()))?;
+        Ok(self.keep(made))
+    }
+
+    /// The value of `made`; its bytes are put beside the events where they are not inline.
+    pub(crate) fn keep(&mut self, made: Made) -> Value {
+        if let Some(blob) = made.blob {
+            self.blobs.push((made.value.digest, blob));
+        }
+        made.value
+    }
+
+    /// The bytes of a value: inline, made in this decision, or from the facts.
+    pub(crate) fn bytes_of(&self, value: &Value) -> Decided<Vec<u8>> {
+        if let Some(inline) = &value.inline {
+            return Ok(inline.to_vec());
+        }
+        if let Some((_, bytes)) = self
+            .blobs
+            .iter()
+            .find(|(digest, _)| *digest == value.digest)
+        {
+            return Ok(bytes.clone());
+        }
+        let json = self.facts.values.get(&value.digest);
+        let json = json.ok_or_else(|| Rejection::missing(Missing::Value(value.digest)))?;
+        Ok(crate::value::canonical(json))
+    }
+}
+
+/// The failure of a bound.
+pub(crate) fn limit(message: String) -> Failure {
+    failure(crate::code::Code::Limit, message)
+}
+
+/// A failure that trying again does not help.
+pub(crate) fn failure(code: crate::code::Code, message: impl Into<String>) -> Failure {
+    Failure {
+        code: code.as_str().to_owned(),
+        message: message.into(),
+        retryable: false,
+        not_made: false,
+        step: None,
+    }
+}

@@ -1,0 +1,74 @@
+//! `Resolve`: a person says whether the change of a step in doubt was made.
+
+use crate::code::Code;
+use crate::command::Command;
+use crate::event::{Event, StepStatus};
+use crate::facts::Rejection;
+use crate::principal::Permission;
+use crate::run::draft::{Decided, Draft, failure};
+use crate::run::state::{At, Step, Steps};
+
+impl Draft<'_> {
+    pub(super) fn resolve(&mut self, command: &Command) -> Decided {
+        let Command::Resolve {
+            step: name,
+            done,
+            output,
+            comment,
+            who,
+        } = command
+        else {
+            return Ok(());
+        };
+        let step = self.find(name)?;
+        let no = step.no;
+        if step.at != At::Doubt {
+            let message = format!("step {name} is not in doubt: there is nothing to resolve");
+            return Err(Rejection::refused(Code::Conflict, message));
+        }
+        let permission = self
+            .state
+            .action(step)
+            .map_or(Permission::Admin, |a| a.permission);
+        if !self
+            .role(who)?
+            .is_some_and(|role| role.may_approve(permission))
+        {
+            let message = format!("{who} may not say what became of a {permission} step");
+            return Err(Rejection::refused(Code::Forbidden, message));
+        }
+        let resolved = Event::StepResolved {
+            step: no,
+            done: *done,
+            who: who.clone(),
+            comment: comment.clone(),
+        };
+        self.emit(resolved);
+        if *done {
+            self.succeed(no, output.clone());
+        } else if self.head().halted {
+            let message = format!("{who} said that the change was not made: {comment}");
+            self.end_step(
+                no,
+                StepStatus::Cancelled,
+                failure(Code::ResolvedNotDone, message),
+            );
+        } else {
+            self.dispatch(no);
+        }
+        self.advance()
+    }
+
+    fn find(&self, name: &str) -> Decided<&Step> {
+        let written = self.state.named(name);
+        let items = self
+            .head()
+            .open
+            .iter()
+            .filter_map(|no| self.state.steps.get(*no));
+        let found = written.or_else(|| items.into_iter().find(|s| s.name == name));
+        found.ok_or_else(|| {
+            Rejection::refused(Code::NotFound, format!("the run has no step {name}"))
+        })
+    }
+}

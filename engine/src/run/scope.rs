@@ -1,0 +1,514 @@
+//! What expressions see of a run, and the labels of what they answer.
+//!
+//! Only what an expression mentions is put in scope, so that an output of 4 MiB that nobody asks for is never touched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::code::Code;
+use crate::digest::Digest;
+use crate::duration::Duration;
+use crate::event::{Failure, Section, StepStatus};
+use crate::expression::{self, Expression, Names, Template, Values, View};
+use crate::facts::{Missing, Rejection};
+use crate::id::StepNo;
+use crate::plan::Tree;
+use crate::run::draft::{Decided, Draft, failure};
+use crate::run::state::Step;
+use crate::time::Timestamp;
+use crate::value::{Labels, Trust, Value};
+
+/// Why something could not be computed.
+pub(crate) enum Fail {
+    /// A fact is missing.
+    Rejected(Rejection),
+    /// The step or run fails with this.
+    Failed(Failure),
+}
+
+/// What is in scope besides the run itself.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Scope<'s> {
+    step: Option<StepNo>,
+    item: Option<(&'s Json, usize)>,
+    vars: Option<&'s BTreeMap<String, Value>>,
+    error: Option<&'s Failure>,
+}
+
+impl<'s> Scope<'s> {
+    pub(crate) fn with_item<'t>(self, item: &'t Json, index: usize) -> Scope<'t>
+    where
+        's: 't,
+    {
+        Scope {
+            item: Some((item, index)),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_vars<'t>(self, vars: &'t BTreeMap<String, Value>) -> Scope<'t>
+    where
+        's: 't,
+    {
+        Scope {
+            vars: Some(vars),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_error<'t>(self, error: &'t Failure) -> Scope<'t>
+    where
+        's: 't,
+    {
+        Scope {
+            error: Some(error),
+            ..self
+        }
+    }
+}
+
+/// A computed JSON tree.
+pub(crate) struct Rendered {
+    /// The tree; where a secret stands, its place holds an empty string.
+    pub(crate) json: Json,
+    /// Where it came from.
+    pub(crate) labels: Labels,
+    /// Strings with secrets, by their place (RFC 6901).
+    pub(crate) secrets: Vec<(String, Vec<Piece>)>,
+    /// Labels of each entry, where the tree is an object.
+    pub(crate) sources: BTreeMap<String, Labels>,
+}
+
+/// A piece of a string with secrets.
+pub(crate) enum Piece {
+    /// Text as it stands.
+    Text(String),
+    /// A secret, by name.
+    Secret(String),
+}
+
+/// Something in scope.
+enum Cell {
+    Json(Json),
+    Shared(Arc<Json>),
+    Map(Cells),
+    Missing(Digest),
+}
+
+/// Names in scope.
+#[derive(Default)]
+struct Cells(BTreeMap<String, Cell>);
+
+impl Values for Cells {
+    fn get(&self, name: &str) -> Option<View<'_>> {
+        self.0.get(name).map(|cell| match cell {
+            Cell::Json(json) => View::Json(json),
+            Cell::Shared(json) => View::Json(json),
+            Cell::Map(cells) => View::Values(cells),
+            Cell::Missing(digest) => View::Missing(digest.to_string()),
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+impl Draft<'_> {
+    pub(crate) fn run_scope(&self) -> Scope<'static> {
+        Scope::default()
+    }
+
+    pub(crate) fn step_scope(&self, no: StepNo) -> Scope<'static> {
+        Scope {
+            step: Some(no),
+            ..Scope::default()
+        }
+    }
+
+    /// The answer of an expression.
+    pub(crate) fn json(&self, expression: &Expression, scope: &Scope<'_>) -> Result<Json, Fail> {
+        let cells = self.cells(expression.names(), scope)?;
+        expression
+            .evaluate(&cells)
+            .map_err(|e| in_source(fail(&e), expression.source()))
+    }
+
+    /// The answer of a condition.
+    pub(crate) fn is_true(&self, condition: &Expression, scope: &Scope<'_>) -> Result<bool, Fail> {
+        let cells = self.cells(condition.names(), scope)?;
+        condition
+            .test(&cells)
+            .map_err(|e| in_source(fail(&e), condition.source()))
+    }
+
+    /// A template as text.
+    pub(crate) fn text(&self, template: &Template, scope: &Scope<'_>) -> Result<String, Fail> {
+        let cells = self.cells(template.names(), scope)?;
+        match template.render(&cells).map_err(|e| fail(&e))? {
+            expression::Rendered::Value(Json::String(text)) => Ok(text),
+            expression::Rendered::Value(other) => Ok(other.to_string()),
+            expression::Rendered::Secret(_) => {
+                Err(failure(Code::Expression, "a secret is possible only in `with`").into())
+            }
+        }
+    }
+
+    pub(crate) fn duration(
+        &self,
+        template: &Template,
+        scope: &Scope<'_>,
+        what: &str,
+    ) -> Result<Duration, Fail> {
+        let text = self.text(template, scope)?;
+        text.parse()
+            .map_err(|e| failure(Code::Expression, format!("{what}: {text:?} is {e}")).into())
+    }
+
+    pub(crate) fn timestamp(
+        &self,
+        template: &Template,
+        scope: &Scope<'_>,
+        what: &str,
+    ) -> Result<Timestamp, Fail> {
+        let text = self.text(template, scope)?;
+        text.parse()
+            .map_err(|e| failure(Code::Expression, format!("{what}: {text:?} is {e}")).into())
+    }
+
+    /// A JSON tree with its templates filled in.
+    pub(crate) fn render(&self, tree: &Tree, scope: &Scope<'_>) -> Result<Rendered, Fail> {
+        let names = tree.names();
+        let cells = self.cells(&names, scope)?;
+        let mut labels = self.config_labels();
+        labels.join(&self.labels(&names, scope));
+        let mut rendered = Rendered::literal(Json::Null, labels);
+        rendered.json = fill(tree, &cells, &mut String::new(), &mut rendered.secrets)?;
+        rendered.sources = self.sources_of(tree, scope);
+        Ok(rendered)
+    }
+
+    /// The labels of everything that is mentioned.
+    pub(crate) fn labels(&self, names: &Names, scope: &Scope<'_>) -> Labels {
+        let mut labels = Labels::default();
+        for path in names.paths() {
+            self.join_path(&mut labels, path, scope);
+        }
+        if labels.is_empty() {
+            self.config_labels()
+        } else {
+            labels
+        }
+    }
+
+    fn join_path(&self, labels: &mut Labels, path: &[String], scope: &Scope<'_>) {
+        let second = path.get(1).map(String::as_str);
+        let mut join = |value: Option<&Value>| {
+            if let Some(value) = value {
+                labels.join(&value.labels);
+            }
+        };
+        let created = &self.head().created;
+        match (path[0].as_str(), second) {
+            ("inputs", Some(name)) => join(created.inputs.get(name)),
+            ("inputs", None) => created.inputs.values().for_each(|v| join(Some(v))),
+            ("vars", Some(name)) => join(self.var(name, scope)),
+            ("vars", None) => self.head().vars.values().for_each(|v| join(Some(v))),
+            ("steps", Some(id)) => self
+                .state
+                .named(id)
+                .into_iter()
+                .for_each(|s| join(value_of(s))),
+            ("steps", None) => self
+                .head()
+                .names
+                .values()
+                .for_each(|no| join(value_of(self.step(*no)))),
+            ("item" | "index", _) => join(self.list_of(scope)),
+            ("trigger" | "event", _) => join(created.trigger.event.as_ref()),
+            ("error" | "failure", _) => {
+                labels.join(&Labels::new(
+                    Trust::Plugin,
+                    path[0].as_str(),
+                    self.head().key.tenant.as_str(),
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn list_of(&self, scope: &Scope<'_>) -> Option<&Value> {
+        let step = self.step(scope.step?);
+        let holder = step.item().map_or(step.no, |(of, _)| of);
+        self.step(holder).fan_out.as_deref().map(|f| &f.items)
+    }
+
+    fn var<'v>(&'v self, name: &str, scope: &Scope<'v>) -> Option<&'v Value> {
+        scope.vars.unwrap_or(&self.head().vars).get(name)
+    }
+
+    fn cells(&self, names: &Names, scope: &Scope<'_>) -> Decided<Cells> {
+        let mut cells = BTreeMap::new();
+        for root in [
+            "inputs",
+            "vars",
+            "run",
+            "trigger",
+            "environment",
+            "steps",
+            "item",
+            "index",
+            "failure",
+            "error",
+        ] {
+            if names.mentions(root)
+                && let Some(cell) = self.cell(root, names, scope)?
+            {
+                cells.insert(root.to_owned(), cell);
+            }
+        }
+        Ok(Cells(cells))
+    }
+
+    fn cell(&self, root: &str, names: &Names, scope: &Scope<'_>) -> Decided<Option<Cell>> {
+        let created = &self.head().created;
+        Ok(Some(match root {
+            "inputs" => self.cells_of(&created.inputs, names, root),
+            "vars" => self.cells_of(scope.vars.unwrap_or(&self.head().vars), names, root),
+            "run" => Cell::Json(self.run_json()),
+            "trigger" => Cell::Json(json!({
+                "kind": created.trigger.kind,
+                "hook": created.trigger.hook,
+                "delivery": created.trigger.delivery,
+                "redelivery_of": created.trigger.redelivery_of,
+            })),
+            "environment" => Cell::Json(Json::Null),
+            "steps" => self.steps_cell(names),
+            "item" => match scope.item {
+                Some((item, _)) => Cell::Json(item.clone()),
+                None => return Ok(None),
+            },
+            "index" => match scope.item {
+                Some((_, index)) => Cell::Json(json!(index)),
+                None => return Ok(None),
+            },
+            "failure" => Cell::Json(self.failure_json()),
+            "error" => match scope.error {
+                Some(e) => Cell::Json(
+                    json!({"code": e.code, "message": e.message, "retryable": e.retryable}),
+                ),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    fn cells_of(&self, values: &BTreeMap<String, Value>, names: &Names, root: &str) -> Cell {
+        let mut cells = BTreeMap::new();
+        let whole = names.whole(root);
+        let wanted: Vec<&str> = names.under(root).collect();
+        for (name, value) in values
+            .iter()
+            .filter(|(n, _)| whole || wanted.contains(&n.as_str()))
+        {
+            cells.insert(name.clone(), self.value_cell(value));
+        }
+        Cell::Map(Cells(cells))
+    }
+
+    fn value_cell(&self, value: &Value) -> Cell {
+        if let Some(shared) = self.facts.values.get(&value.digest) {
+            return Cell::Shared(shared.clone());
+        }
+        match self.json_of(value) {
+            Ok(json) => Cell::Json(json),
+            Err(_) => Cell::Missing(value.digest),
+        }
+    }
+
+    fn run_json(&self) -> Json {
+        let head = self.head();
+        let workflow = head.created.workflow.as_ref();
+        json!({
+            "id": head.key.run,
+            "url": format!("{}/{}", self.facts.url_base, head.key.run),
+            "workflow": workflow.map(|w| &w.name),
+            "revision": workflow.map(|w| w.revision),
+            "created_at": head.created_at,
+            "started_at": head.started_at,
+            "requester": head.created.requester,
+            "labels": head.created.labels,
+            "now": self.now,
+        })
+    }
+
+    fn failure_json(&self) -> Json {
+        let stop = self
+            .head()
+            .stop
+            .as_ref()
+            .filter(|_| self.head().section != Section::Steps);
+        stop.map_or(Json::Null, |stop| {
+            json!({"step": stop.failure.step, "code": stop.failure.code, "message": stop.failure.message})
+        })
+    }
+
+    fn steps_cell(&self, names: &Names) -> Cell {
+        let whole = names.whole("steps");
+        let wanted: Vec<&str> = names.under("steps").collect();
+        let mut cells = BTreeMap::new();
+        for (name, no) in self
+            .head()
+            .names
+            .iter()
+            .filter(|(n, _)| whole || wanted.contains(&n.as_str()))
+        {
+            cells.insert(name.clone(), self.step_cell(self.step(*no), names));
+        }
+        Cell::Map(Cells(cells))
+    }
+
+    fn step_cell(&self, step: &Step, names: &Names) -> Cell {
+        let output = match &step.output {
+            Some(output) if step.status == StepStatus::Succeeded => self.value_cell(output),
+            Some(_) | None => Cell::Json(Json::Null),
+        };
+        let mut cells = BTreeMap::from([
+            ("status".to_owned(), Cell::Json(json!(step.status))),
+            ("output".to_owned(), output),
+            ("error".to_owned(), Cell::Json(json!(step.failure))),
+        ]);
+        let wants_items = names
+            .paths()
+            .any(|p| p.len() < 3 || p[2] == "items" || p[2] == "counts");
+        if let Some(fan) = step.fan_out.as_deref().filter(|_| wants_items) {
+            cells.insert("counts".to_owned(), Cell::Json(self.counts_json(fan)));
+            cells.insert("items".to_owned(), self.items_cell(fan));
+        }
+        Cell::Map(Cells(cells))
+    }
+
+    fn counts_json(&self, fan: &crate::run::state::FanOut) -> Json {
+        let count = |status: StepStatus| {
+            fan.steps
+                .iter()
+                .filter(|no| self.step(**no).status == status)
+                .count()
+        };
+        json!({"succeeded": count(StepStatus::Succeeded), "failed": fan.failed, "skipped": count(StepStatus::Skipped)})
+    }
+
+    /// `[{key, item, status, output, error}]` in the order of the list.
+    fn items_cell(&self, fan: &crate::run::state::FanOut) -> Cell {
+        let list = match self.json_of(&fan.items) {
+            Ok(list) => list,
+            Err(_) => return Cell::Missing(fan.items.digest),
+        };
+        let mut items = Vec::with_capacity(fan.steps.len());
+        for (place, no) in fan.steps.iter().enumerate() {
+            let step = self.step(*no);
+            let output = match step
+                .output
+                .as_ref()
+                .map(|o| self.json_of(o).map_err(|_| o.digest))
+            {
+                Some(Ok(output)) => output,
+                Some(Err(missing)) => return Cell::Missing(missing),
+                None => Json::Null,
+            };
+            items.push(json!({
+                "key": fan.keys[place],
+                "item": list.get(place),
+                "status": step.status,
+                "output": output,
+                "error": step.failure,
+            }));
+        }
+        Cell::Json(Json::Array(items))
+    }
+}
+
+fn value_of(step: &Step) -> Option<&Value> {
+    step.output.as_ref()
+}
+
+fn fill(
+    tree: &Tree,
+    cells: &Cells,
+    pointer: &mut String,
+    secrets: &mut Vec<(String, Vec<Piece>)>,
+) -> Result<Json, Fail> {
+    match tree {
+        Tree::Literal(json) => Ok(json.clone()),
+        Tree::Template(template) => fill_text(template, cells, pointer, secrets),
+        Tree::List(items) => {
+            let mut list = Vec::with_capacity(items.len());
+            for (index, item) in items.iter().enumerate() {
+                list.push(fill_at(item, cells, pointer, &index.to_string(), secrets)?);
+            }
+            Ok(Json::Array(list))
+        }
+        Tree::Map(entries) => {
+            let mut map = serde_json::Map::new();
+            for (name, entry) in entries {
+                map.insert(name.clone(), fill_at(entry, cells, pointer, name, secrets)?);
+            }
+            Ok(Json::Object(map))
+        }
+    }
+}
+
+fn fill_at(
+    tree: &Tree,
+    cells: &Cells,
+    pointer: &mut String,
+    name: &str,
+    secrets: &mut Vec<(String, Vec<Piece>)>,
+) -> Result<Json, Fail> {
+    let length = pointer.len();
+    pointer.push('/');
+    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let filled = fill(tree, cells, pointer, secrets);
+    pointer.truncate(length);
+    filled
+}
+
+fn fill_text(
+    template: &Template,
+    cells: &Cells,
+    pointer: &str,
+    secrets: &mut Vec<(String, Vec<Piece>)>,
+) -> Result<Json, Fail> {
+    let parts = match template.render(cells).map_err(|e| fail(&e))? {
+        expression::Rendered::Value(json) => return Ok(json),
+        expression::Rendered::Secret(parts) => parts,
+    };
+    let pieces = parts.into_iter().map(|part| match part {
+        expression::Part::Text(text) => Piece::Text(text),
+        expression::Part::Secret(name) => Piece::Secret(name),
+    });
+    secrets.push((pointer.to_owned(), pieces.collect()));
+    Ok(Json::String(String::new()))
+}
+
+fn fail(error: &expression::Error) -> Fail {
+    if error.kind == expression::ErrorKind::Missing
+        && let Ok(digest) = error.message.parse()
+    {
+        return Fail::Rejected(Rejection::missing(Missing::Value(digest)));
+    }
+    Fail::Failed(failure(Code::Expression, error.message.clone()))
+}
+
+/// Says which expression it was.
+fn in_source(fail: Fail, source: &str) -> Fail {
+    match fail {
+        Fail::Failed(mut failure) => {
+            failure.message = format!("{source}: {}", failure.message);
+            Fail::Failed(failure)
+        }
+        Fail::Rejected(rejection) => Fail::Rejected(rejection),
+    }
+}

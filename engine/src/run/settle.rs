@@ -1,0 +1,115 @@
+//! What becomes of a granted call whose outcome is unknown: look up, repeat where that is harmless, or ask a person.
+
+use crate::code::Code;
+use crate::duration::Duration;
+use crate::event::{Event, Failure, StepStatus};
+use crate::id::{Attempt, StepNo};
+use crate::run::draft::{Decided, Draft, failure};
+use crate::run::state::At;
+
+/// A look-up's "not done" is believed so long after the call, for a request may still be travelling.
+const SETTLE: Duration = Duration::from_secs(5);
+/// So many look-ups in a row may not be able to tell; then a person is asked.
+const VAGUE_MAX: u32 = 5;
+
+impl Draft<'_> {
+    /// The outcome of a granted call is unknown: settled once the process that got it is dead, else once its time is over.
+    pub(super) fn unsettled(&mut self, no: StepNo, plugin_dead: bool) {
+        let step = self.step(no);
+        let At::Granted { start_by, at, .. } = step.at else {
+            return;
+        };
+        let timeout = step.call.as_ref().map_or(0, |c| c.timeout_ms);
+        let over = start_by.max(at.plus(Duration::from_millis(timeout)));
+        let when = if plugin_dead {
+            self.now
+        } else {
+            over.max(self.now)
+        };
+        self.emit(Event::SettlementScheduled { step: no, at: when });
+    }
+
+    pub(super) fn settle(&mut self, no: StepNo) -> Decided {
+        let step = self.step(no);
+        let (lookup, idempotent) = self
+            .state
+            .action(step)
+            .map_or((false, false), |a| (a.lookup, a.idempotent));
+        if lookup && step.vague_lookups < VAGUE_MAX {
+            self.look_up(no);
+        } else if idempotent && !self.head().halted {
+            self.dispatch(no);
+        } else if self.head().halted {
+            let message = "the run was stopped, and it is not known whether the change was made";
+            self.end_step(no, StepStatus::InDoubt, failure(Code::InDoubt, message));
+        } else {
+            self.doubt(
+                no,
+                "the call was sent, its answer was lost, and the action offers no way to find out",
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn look_up(&mut self, no: StepNo) {
+        let attempt = Attempt(self.step(no).last_attempt() + 1);
+        self.emit(Event::LookUpDispatched { step: no, attempt });
+    }
+
+    /// "Not done" is believed only after the settle time; then the call is handed out again, with a grant of its own.
+    pub(super) fn not_found(&mut self, no: StepNo) {
+        let step = self.step(no);
+        let settle = self
+            .state
+            .action(step)
+            .and_then(|a| a.settle_ms)
+            .map_or(SETTLE, Duration::from_millis);
+        let believed = step
+            .unknown_since
+            .map_or(self.now, |since| since.plus(settle));
+        if self.now < believed {
+            self.emit(Event::SettlementScheduled {
+                step: no,
+                at: believed,
+            });
+            return;
+        }
+        let attempt = Attempt(step.last_attempt());
+        let why = Failure {
+            not_made: true,
+            ..failure(
+                Code::PluginError,
+                "a look-up found that the change was not made",
+            )
+        };
+        if self.head().halted {
+            self.end_step(no, StepStatus::Cancelled, why);
+            return;
+        }
+        self.emit(Event::AttemptNotCalled { step: no, attempt });
+        self.dispatch(no);
+    }
+
+    pub(super) fn cannot_tell(&mut self, no: StepNo, reason: &str) {
+        let vague = self.step(no).vague_lookups;
+        if vague + 1 >= VAGUE_MAX {
+            self.doubt(
+                no,
+                &format!("looking up what became of the call did not help: {reason}"),
+            );
+            return;
+        }
+        let wait = Duration::from_millis(1_000 << vague.min(5));
+        self.emit(Event::SettlementScheduled {
+            step: no,
+            at: self.now.plus(wait),
+        });
+    }
+
+    pub(super) fn doubt(&mut self, no: StepNo, reason: &str) {
+        self.emit(Event::StepInDoubt {
+            step: no,
+            reason: reason.to_owned(),
+        });
+    }
+}

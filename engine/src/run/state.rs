@@ -1,0 +1,419 @@
+//! What a run is at a moment: the fold of its events.
+//!
+//! [`State`] is generic over where its steps stand, so that a decision can be made on a [`Draft`](super::draft) that
+//! copies only the steps it touches: a run of 10,000 steps costs what is decided, not what exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::digest::Digest;
+use crate::event::{
+    ApprovalRequested, ApprovalState, Call, Decision, Failure, Origin, PinnedAction, RunCreated,
+    RunStatus, Section, SkipReason, StepStatus,
+};
+use crate::id::{Attempt, Nonce, RunKey, StepNo};
+use crate::principal::Principal;
+use crate::time::Timestamp;
+use crate::value::Value;
+
+/// Where the steps of a state stand.
+pub trait Steps {
+    /// The step of that number.
+    fn get(&self, step: StepNo) -> Option<&Step>;
+    /// The same, to be changed.
+    fn get_mut(&mut self, step: StepNo) -> Option<&mut Step>;
+    /// Adds the next one.
+    fn push(&mut self, step: Step);
+    /// How many there are.
+    fn count(&self) -> usize;
+}
+
+impl Steps for Vec<Step> {
+    fn get(&self, step: StepNo) -> Option<&Step> {
+        self.as_slice().get(step.index())
+    }
+
+    fn get_mut(&mut self, step: StepNo) -> Option<&mut Step> {
+        self.as_mut_slice().get_mut(step.index())
+    }
+
+    fn push(&mut self, step: Step) {
+        Vec::push(self, step);
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+/// A run's state: its head and its steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State<S> {
+    /// All but the steps.
+    pub head: Head,
+    /// The steps.
+    pub steps: S,
+}
+
+/// What is known of a run besides its steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// Whose run, which run.
+    pub key: RunKey,
+    /// What it is.
+    pub created: Arc<RunCreated>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its owner took it up.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The section that is worked on.
+    pub section: Section,
+    /// Why the run does not end as it was meant to; the first reason stays.
+    pub stop: Option<Stop>,
+    /// Whether no further step of the present section starts.
+    pub halted: bool,
+    /// The workflow's `vars`.
+    pub vars: Arc<BTreeMap<String, Value>>,
+    /// Steps by name, without items.
+    pub names: Arc<BTreeMap<String, StepNo>>,
+    /// Steps whose needs have ended and that nobody has looked at yet.
+    pub ready: BTreeSet<StepNo>,
+    /// Steps that were begun and have not ended.
+    pub open: BTreeSet<StepNo>,
+    /// How many steps of the present section have not ended.
+    pub left: u32,
+    /// Whether something was begun: an attempt's outcome, a wait, an approval.
+    pub touched: bool,
+    /// Whether a MODIFY or ADMIN call was granted.
+    pub changed: bool,
+    /// Why it cannot go on by itself.
+    pub parked: Option<Failure>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Steps by outcome, items included.
+    pub counts: Counts,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// Its final status.
+    pub status: RunStatus,
+    /// What it answers.
+    pub outputs: BTreeMap<String, Value>,
+    /// Why, when it did not succeed.
+    pub failure: Option<Failure>,
+}
+
+/// Why no further step starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// How the run will end.
+    pub status: RunStatus,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// How many steps ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All that were added.
+    pub total: u32,
+    /// Done.
+    pub succeeded: u32,
+    /// Failed, timed out, rejected, cancelled or in doubt.
+    pub failed: u32,
+    /// Not run.
+    pub skipped: u32,
+}
+
+/// A step of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Its number.
+    pub no: StepNo,
+    /// What people call it.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its status.
+    pub status: StepStatus,
+    /// What it is at.
+    pub at: At,
+    /// How many of its needs have not ended.
+    pub unmet: u32,
+    /// Steps that wait for it.
+    pub dependents: Vec<StepNo>,
+    /// The call, once it is prepared.
+    pub call: Option<Arc<Call>>,
+    /// The consent that it needs, once asked for.
+    pub approval: Option<Box<Consent>>,
+    /// Its items, once it is opened.
+    pub fan_out: Option<Box<FanOut>>,
+    /// Its tries.
+    pub attempts: Vec<Try>,
+    /// Calls that failed: those that count for `retry`.
+    pub failed_tries: u32,
+    /// Attempts that were lost after they were begun, in a row.
+    pub lost: u32,
+    /// Look-ups that could not tell, in a row.
+    pub vague_lookups: u32,
+    /// When the first call of unknown outcome was made, while that is not settled.
+    pub unknown_since: Option<Timestamp>,
+    /// What it answered.
+    pub output: Option<Value>,
+    /// Why it did not succeed.
+    pub failure: Option<Failure>,
+    /// Why it did not run.
+    pub skipped: Option<SkipReason>,
+    /// When it was first worked on.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What a step is at.
+#[derive(Clone, Debug, PartialEq)]
+pub enum At {
+    /// Nothing: it has not begun, or has ended.
+    Nothing,
+    /// A time.
+    Wait {
+        /// Which.
+        until: Timestamp,
+    },
+    /// Its parameters are fixed, and the next thing is to hand it out.
+    Prepared,
+    /// People.
+    Approval,
+    /// The time of its next try.
+    Retry {
+        /// Which.
+        at: Timestamp,
+    },
+    /// An attempt is queued or in a worker's hands.
+    Dispatched {
+        /// Which.
+        attempt: Attempt,
+        /// Whether it looks up an earlier call.
+        look_up: bool,
+    },
+    /// A MODIFY or ADMIN call may be made now.
+    Granted {
+        /// Which attempt.
+        attempt: Attempt,
+        /// The nonce that the grant is bound to.
+        nonce: Nonce,
+        /// Not after this.
+        start_by: Timestamp,
+        /// When it was granted.
+        at: Timestamp,
+    },
+    /// A call's outcome is unknown, and the time to settle it.
+    Settlement {
+        /// Which.
+        at: Timestamp,
+    },
+    /// A person, to say whether the change was made.
+    Doubt,
+    /// Its items.
+    Items,
+}
+
+/// The consent that a step needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consent {
+    /// What was asked.
+    pub asked: ApprovalRequested,
+    /// When.
+    pub at: Timestamp,
+    /// What has become of it.
+    pub state: ApprovalState,
+    /// Who decided what, and when.
+    pub decisions: Vec<(Decision, Timestamp)>,
+    /// How many calls were granted on it.
+    pub granted: u32,
+}
+
+impl Consent {
+    /// The digest that people agreed to: of the decisions, not of what is stored.
+    #[must_use]
+    pub fn approved_digest(&self) -> Option<Digest> {
+        self.decisions
+            .iter()
+            .find(|(d, _)| d.approve)
+            .map(|(d, _)| d.digest)
+    }
+
+    /// Who has agreed.
+    pub fn approvers(&self) -> impl Iterator<Item = &Principal> {
+        self.decisions
+            .iter()
+            .filter(|(d, _)| d.approve)
+            .map(|(d, _)| &d.who)
+    }
+}
+
+/// A fan-out at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FanOut {
+    /// The list.
+    pub items: Value,
+    /// Each item's key.
+    pub keys: Arc<[String]>,
+    /// How many may fail.
+    pub max_failed: u32,
+    /// The step of each item that was added, in the order of the list.
+    pub steps: Vec<StepNo>,
+    /// How many items have not ended.
+    pub running: u32,
+    /// How many items failed.
+    pub failed: u32,
+}
+
+/// One try of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Try {
+    /// Its number.
+    pub attempt: Attempt,
+    /// When it was dispatched.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Who was granted it.
+    pub worker: Option<String>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Whether it was lost with its worker.
+    pub lost: bool,
+}
+
+impl Step {
+    /// The section that it is written in; of an item, the section of its fan-out is the present one.
+    #[must_use]
+    pub fn written(&self) -> Option<(Section, u32)> {
+        match &self.origin {
+            Origin::Written { section, index, .. } => Some((*section, *index)),
+            Origin::Item { .. } => None,
+        }
+    }
+
+    /// The fan-out that it is an item of, and its place there.
+    #[must_use]
+    pub fn item(&self) -> Option<(StepNo, u32)> {
+        match self.origin {
+            Origin::Written { .. } => None,
+            Origin::Item { of, index } => Some((of, index)),
+        }
+    }
+
+    /// The number of the last attempt, 0 when there was none.
+    #[must_use]
+    pub fn last_attempt(&self) -> u32 {
+        self.attempts.last().map_or(0, |t| t.attempt.0)
+    }
+}
+
+impl<S: Steps> State<S> {
+    /// The action of a prepared step.
+    #[must_use]
+    pub fn action(&self, step: &Step) -> Option<&PinnedAction> {
+        let call = step.call.as_ref()?;
+        self.head.created.actions.get(call.action as usize)
+    }
+
+    /// The step of that name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Step> {
+        self.head.names.get(name).and_then(|no| self.steps.get(*no))
+    }
+
+    /// The consent that covers a step: its own, or that of its fan-out.
+    #[must_use]
+    pub fn consent(&self, step: &Step) -> Option<(StepNo, &Consent)> {
+        let holder = step.item().map_or(step.no, |(of, _)| of);
+        let consent = self.steps.get(holder)?.approval.as_deref()?;
+        Some((holder, consent))
+    }
+
+    /// The run's status now.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        let head = &self.head;
+        if let Some(end) = &head.end {
+            return end.status;
+        }
+        if head.parked.is_some() {
+            return RunStatus::Parked;
+        }
+        if head.started_at.is_none() {
+            return RunStatus::Queued;
+        }
+        let waits = |no: &StepNo| self.steps.get(*no).is_none_or(|s| self.waits(s));
+        if head.ready.is_empty() && !head.open.is_empty() && head.open.iter().all(waits) {
+            return RunStatus::Waiting;
+        }
+        RunStatus::Running
+    }
+
+    fn waits(&self, step: &Step) -> bool {
+        match step.at {
+            At::Wait { .. } | At::Approval | At::Doubt => true,
+            // A fan-out is what its items are; they are open themselves.
+            At::Items => step.fan_out.as_ref().is_some_and(|f| f.running > 0),
+            At::Nothing
+            | At::Prepared
+            | At::Retry { .. }
+            | At::Dispatched { .. }
+            | At::Granted { .. }
+            | At::Settlement { .. } => false,
+        }
+    }
+
+    /// When the owner must look at the run again; `Some` of the past means at once.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        let head = &self.head;
+        if head.end.is_some() || head.parked.is_some() {
+            return None;
+        }
+        if head.started_at.is_none() || !head.ready.is_empty() {
+            return Some(head.created_at);
+        }
+        let steps = head
+            .open
+            .iter()
+            .filter_map(|no| self.steps.get(*no))
+            .filter_map(step_due);
+        let start_by = head
+            .created
+            .start_by
+            .filter(|_| !head.touched && head.stop.is_none());
+        let over = head.stop.is_none().then(|| self.over_at());
+        steps.chain(start_by).chain(over).min()
+    }
+
+    /// When the run's time is over.
+    #[must_use]
+    pub fn over_at(&self) -> Timestamp {
+        let timeout = crate::duration::Duration::from_millis(self.head.created.timeout_ms);
+        self.head.created_at.plus(timeout)
+    }
+}
+
+/// When a step needs to be looked at.
+fn step_due(step: &Step) -> Option<Timestamp> {
+    match &step.at {
+        At::Wait { until } => Some(*until),
+        At::Retry { at } | At::Settlement { at } => Some(*at),
+        At::Approval => step.approval.as_ref().map(|c| c.asked.expires_at),
+        At::Nothing
+        | At::Prepared
+        | At::Dispatched { .. }
+        | At::Granted { .. }
+        | At::Doubt
+        | At::Items => None,
+    }
+}
