@@ -136,7 +136,7 @@ pub(crate) const HEADINGS: &[&str] = &[
     "STATE",
     "AGE",
     "EXPIRES",
-    "~ASKED BY",
+    "~REQUESTER",
 ];
 
 /// One approval as a row.

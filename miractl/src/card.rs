@@ -99,16 +99,16 @@ fn head(approval: &Approval, now: Timestamp, paint: Paint) -> String {
     } else {
         String::new()
     };
-    rows.push(("decided by", format!("{by}{quorum}")));
+    rows.push(("deciders", format!("{by}{quorum}")));
     if let Some(environment) = &approval.environment {
-        rows.push(("environment", environment.clone()));
+        rows.push(("env", environment.clone()));
     }
     if let Some(end) = approval.expires_at {
         rows.push(("expires", format!("{} ({end:.0})", until(end, now))));
     }
     rows.push(("digest", approval.digest.clone()));
     rows.iter()
-        .map(|(name, value)| format!("{}{value}\n", paint.dim(pad(name, 12))))
+        .map(|(name, value)| format!("{}{value}\n", paint.dim(pad(name, 9))))
         .collect()
 }
 
@@ -218,7 +218,8 @@ fn outcome(approval: &Approval, paint: Paint) -> String {
         0 | 1 => "one call is made, with exactly these parameters".to_owned(),
         n => format!("{n} calls are made, with exactly these parameters"),
     };
-    let mut text = format!("\nIf approved, {calls}. If rejected, nothing is changed.\n");
+    let mut text =
+        format!("\nIf approved, {calls}.\nIf rejected, nothing is changed by this step.\n");
     if !approval.i_may_decide {
         text.push_str(&format!(
             "{}\n",

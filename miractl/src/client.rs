@@ -320,11 +320,12 @@ impl Api {
     }
 
     fn unreachable(&self, call: &Call, why: &str, sent: bool) -> Box<Failure> {
-        let failure = Failure::new(
+        let mut failure = Failure::new(
             Exit::Unreachable,
             format!("cannot reach {}: {why}", self.target.server),
         );
-        if sent && call.method() != Method::GET {
+        failure.maybe_done = sent && call.method() != Method::GET;
+        if failure.maybe_done {
             return failure
                 .hint("it is not known whether the server has done it: look before you repeat it");
         }

@@ -58,6 +58,7 @@ pub(crate) fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
 
 fn view(ctx: &Ctx) -> Result<Exit> {
     let target = ctx.target()?;
+    ctx.warn_about(&target);
     let credentials = &target.credentials;
     let shown = json!({
         "folder": ctx.folder().path(),

@@ -116,6 +116,8 @@ pub(crate) struct Failure {
     pub(crate) code: Option<String>,
     /// The server's id of the request, for its logs.
     pub(crate) request_id: Option<String>,
+    /// It is not known whether the server has done what was asked.
+    pub(crate) maybe_done: bool,
     /// Where it is wrong.
     pub(crate) spots: Vec<Spot>,
     /// The text the spots point into.
@@ -131,6 +133,7 @@ impl Failure {
             hint: None,
             code: None,
             request_id: None,
+            maybe_done: false,
             spots: Vec::new(),
             source: None,
         })

@@ -48,66 +48,60 @@ struct Given {
 /// Does what was asked.
 pub(crate) async fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
     let given = given(ctx, cmd.file.as_deref())?;
-    let (server, context) = place(ctx, given.as_ref())?;
+    let place = place(ctx, given.as_ref())?;
     let key = match given {
         Some(given) => key(given)?,
-        None => prompt(ctx, &server)?,
+        None => prompt(ctx, &place.server)?,
     };
     let target = Target {
-        server: server.clone(),
+        server: place.server.clone(),
         context: None,
-        ca_cert: ctx.wish.ca_cert.clone(),
+        ca_cert: place.ca_cert.clone(),
         insecure: ctx.wish.insecure,
         credentials: Credentials {
             key: Some(key.clone()),
-            keep_in: Some(context.clone()),
+            keep_in: Some(place.context.clone()),
             ..Credentials::default()
         },
     };
     ctx.warn_about(&target);
-    let ca_cert = target
-        .ca_cert
-        .as_deref()
-        .map(std::path::absolute)
-        .transpose();
-    let ca_cert = ca_cert.map_err(|e| Failure::usage(format!("--ca-cert: {e}")))?;
     let api = Api::new(target, ctx.folder(), ctx.verbose)?;
     api.renew().await?;
-    let folder = ctx.folder();
-    folder.change_tokens(|tokens| {
-        tokens
-            .contexts
-            .entry(context.clone())
-            .or_default()
-            .api_secret = Some(key.secret.clone());
-    })?;
-    let address = server.as_str().trim_end_matches('/').to_owned();
-    folder.change_config(|config| {
-        config.contexts.insert(
-            context.clone(),
-            Context {
-                server: address.clone(),
-                api_key_id: Some(key.id.clone()),
-                ca_cert,
-            },
-        );
-        config.current_context = Some(context.clone());
-    })?;
-    greet(ctx, &api, &context, &address).await
+    keep(ctx, &place, &key)?;
+    greet(ctx, &api, &place).await
 }
 
-async fn greet(ctx: &Ctx, api: &Api, context: &str, address: &str) -> Result<Exit> {
+/// Remembers the server and the key; the token is kept already.
+fn keep(ctx: &Ctx, place: &Place, key: &ApiKey) -> Result<()> {
+    let folder = ctx.folder();
+    folder.change_tokens(|tokens| {
+        let stored = tokens.contexts.entry(place.context.clone()).or_default();
+        stored.api_secret = Some(key.secret.clone());
+    })?;
+    let context = Context {
+        server: place.address().to_owned(),
+        api_key_id: Some(key.id.clone()),
+        ca_cert: place.ca_cert.clone(),
+    };
+    folder.change_config(|config| {
+        config.contexts.insert(place.context.clone(), context);
+        config.current_context = Some(place.context.clone());
+    })
+}
+
+async fn greet(ctx: &Ctx, api: &Api, place: &Place) -> Result<Exit> {
     let me = api.send(Call::get(v1(["whoami"]))).await?.json()?;
-    ctx.out.thing(&me, context, String::new)?;
+    ctx.out.thing(&me, &place.context, String::new)?;
     let roles = joined(&me["roles"]);
     let roles = if roles.is_empty() {
         roles
     } else {
         format!(" ({roles})")
     };
+    let who = text(&me, "principal");
+    let (address, context) = (place.address(), &place.context);
     ctx.out.say(&format!(
-        "signed in to {address} as {}{roles}; context {context} is now the current one",
-        text(&me, "principal")
+        "signed in to {address} as {who}{roles}; the current context is {context}"
     ));
     Ok(Exit::Ok)
 }
@@ -187,33 +181,57 @@ fn prompt(ctx: &Ctx, server: &reqwest::Url) -> Result<ApiKey> {
     })
 }
 
-/// The server and the name of its context.
-fn place(ctx: &Ctx, given: Option<&Given>) -> Result<(reqwest::Url, String)> {
-    let config = ctx.folder().config()?;
+/// Where one signs in.
+struct Place {
+    server: reqwest::Url,
+    /// The name that it is remembered by.
+    context: String,
+    ca_cert: Option<PathBuf>,
+}
+
+impl Place {
+    /// The address as it is written down.
+    fn address(&self) -> &str {
+        self.server.as_str().trim_end_matches('/')
+    }
+}
+
+fn place(ctx: &Ctx, given: Option<&Given>) -> Result<Place> {
+    let mut config = ctx.folder().config()?;
     let named = ctx.wish.context.clone().or_else(|| ctx.env.context.clone());
+    let current = config.current_context.take();
     let known = named
         .as_ref()
-        .or(config.current_context.as_ref())
-        .and_then(|name| config.contexts.get(name));
+        .or(current.as_ref())
+        .and_then(|name| config.contexts.remove(name));
     let asked = ctx.wish.server.clone().or_else(|| ctx.env.server.clone());
-    let bootstrap = given.and_then(|g| g.http.clone());
     let address = asked
-        .or(bootstrap)
-        .or_else(|| known.map(|c| c.server.clone()));
+        .or_else(|| given.and_then(|g| g.http.clone()))
+        .or_else(|| known.as_ref().map(|c| c.server.clone()));
     let server = parse_server(address.as_deref().unwrap_or("http://127.0.0.1:8080"))?;
-    let same = |name: &&String| {
-        config
-            .contexts
-            .get(*name)
-            .is_some_and(|c| parse_server(&c.server).is_ok_and(|s| s == server))
-    };
-    let name = named.or_else(|| config.current_context.as_ref().filter(same).cloned());
+    // Signing in again keeps the name and the authorities; another server is another context.
+    let again = known.filter(|c| parse_server(&c.server).is_ok_and(|s| s == server));
     let host = server
         .host_str()
         .unwrap_or("default")
         .trim_matches(['[', ']'])
         .to_owned();
-    Ok((server, name.unwrap_or(host)))
+    let context = named
+        .or(current.filter(|_| again.is_some()))
+        .unwrap_or(host);
+    let given = ctx
+        .wish
+        .ca_cert
+        .as_deref()
+        .map(std::path::absolute)
+        .transpose();
+    let given = given.map_err(|e| Failure::usage(format!("--ca-cert: {e}")))?;
+    let ca_cert = given.or_else(|| again.and_then(|c| c.ca_cert));
+    Ok(Place {
+        server,
+        context,
+        ca_cert,
+    })
 }
 
 #[cfg(test)]

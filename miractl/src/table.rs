@@ -75,6 +75,8 @@ impl Table {
         let mut grid = Grid::new();
         grid.load_style(presets::NOTHING);
         grid.set_truncation_indicator("…");
+        // Cells are cut where the column ends and not at the last space before.
+        grid.set_delimiter('\0');
         if out.colour_out {
             grid.enforce_styling()
         } else {

@@ -131,7 +131,8 @@ pub(crate) async fn start(
         .unwrap_or_else(|| Uuid::now_v7().to_string());
     ctx.hold(InHand::Submitting { key: key.clone() });
     let answer = api.send(Call::post(path).keyed(&key).json(body)).await.map_err(|failure| {
-        if failure.exit != Exit::Unreachable {
+        let unknown = failure.maybe_done || (failure.exit == Exit::Unreachable && failure.code.is_some());
+        if !unknown {
             return failure;
         }
         failure.hint(format!("it is not known whether the run exists; the same command with --idempotency-key {key} finds it or makes it"))
