@@ -29,12 +29,15 @@ type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 macro_rules! engine_calls {
     ($($(#[$doc:meta])* $call:ident($request:ident) -> $answer:ident, $path:path, $limit:expr;)*) => {
         /// What plugins may ask of the engine. The caller's metadata (token, name, trace context) is in each
-        /// [`Request`].
+        /// [`Request`]. A call that an implementation leaves out is answered with `UNIMPLEMENTED`.
         #[tonic::async_trait]
         pub trait Engine: Send + Sync + 'static {
             $(
                 $(#[$doc])*
-                async fn $call(&self, request: Request<v1::$request>) -> Result<v1::$answer, Status>;
+                async fn $call(&self, request: Request<v1::$request>) -> Result<v1::$answer, Status> {
+                    drop(request);
+                    Err(Status::unimplemented(concat!("this engine does not answer ", stringify!($call))))
+                }
             )*
         }
 

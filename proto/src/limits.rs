@@ -1,5 +1,5 @@
 //! How large a message may be, in bytes, by the call it belongs to. A larger one ends the call with
-//! `RESOURCE_EXHAUSTED` before it is read.
+//! `OUT_OF_RANGE` before it is read.
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

@@ -101,7 +101,7 @@ fn traits(action: &Action) -> String {
 
 fn fields(page: &mut String, title: &str, schema: &Value, of_input: bool) {
     let mut rows = Vec::new();
-    collect(&mut rows, "", schema, 0);
+    collect(&mut rows, "", schema, of_input, 0);
     if rows.is_empty() {
         let nothing = if of_input && closed(schema) {
             "none"
@@ -122,34 +122,50 @@ fn closed(schema: &Value) -> bool {
         || schema.get("properties").is_none() && schema.get("additionalProperties").is_none()
 }
 
-fn collect(rows: &mut Vec<String>, path: &str, schema: &Value, depth: usize) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-        return;
-    };
+/// A row for each field, required ones first.
+fn collect(rows: &mut Vec<String>, path: &str, schema: &Value, of_input: bool, depth: usize) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let mut properties: Vec<_> = properties.into_iter().flatten().collect();
+    properties.sort_by_key(|(name, _)| !is_required(schema, name));
     for (name, field) in properties {
-        let field = without_null(field);
         let path = if path.is_empty() {
             name.clone()
         } else {
             format!("{path}.{name}")
         };
-        let needed = if is_required(schema, name) {
-            ""
-        } else {
-            ", optional"
+        let note = match (is_required(schema, name), of_input, allows_null(field)) {
+            (false, _, _) => ", optional",
+            (true, false, true) => " or null",
+            (true, _, _) => "",
         };
+        let field = without_null(field);
         rows.push(format!(
-            "| `{path}` | {}{needed} | {} |",
+            "| `{path}` | {}{note} | {} |",
             type_of(field),
             describe(field)
         ));
         if depth < DEPTH_MAX {
-            collect(rows, &path, field, depth + 1);
+            collect(rows, &path, field, of_input, depth + 1);
             if let Some(items) = field.get("items") {
-                collect(rows, &format!("{path}[]"), without_null(items), depth + 1);
+                collect(
+                    rows,
+                    &format!("{path}[]"),
+                    without_null(items),
+                    of_input,
+                    depth + 1,
+                );
             }
         }
     }
+}
+
+fn allows_null(schema: &Value) -> bool {
+    let null = Value::from("null");
+    let listed = schema
+        .get("type")
+        .and_then(Value::as_array)
+        .is_some_and(|types| types.contains(&null));
+    listed || !std::ptr::eq(without_null(schema), schema)
 }
 
 /// `anyOf: [X, null]` is how an optional object is written.
