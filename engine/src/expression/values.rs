@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 ///
 /// An implementation for the root answers `inputs`, `steps` …; `steps` may be another implementation that answers each
 /// step, so that an output of 4 MiB stays where it is. Equal implementations must answer equally, and [`Self::names`]
-/// in a fixed order.
-pub trait Values {
+/// in a fixed order. They may be read from any thread, for compiled expressions hold values and are shared.
+pub trait Values: Send + Sync {
     /// The value of that name; `None` if there is none.
     fn get(&self, name: &str) -> Option<View<'_>>;
 
