@@ -1,1 +1,107 @@
-//! Placeholder.
+//! The gateway: HTTP in. Who are you, may you, is it valid; then it creates the run or hands in the command, and shows
+//! what has become of it.
+//!
+//! It never decides anything about a run, never talks to a plugin or a worker, and answers 2xx only for what is durable.
+//!
+//! Start reading at `routes` (what there is), then `guard` (what happens to every request).
+
+mod app;
+mod auth;
+mod config;
+mod edge;
+mod gate;
+mod guard;
+mod idempotency;
+mod mirror;
+mod page;
+mod ports;
+mod problem;
+mod request;
+mod respond;
+mod route;
+mod routes;
+
+pub mod bootstrap;
+
+use std::sync::Arc;
+
+use store::Backend;
+use store::seal::RootKey;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, Edge};
+pub use metrics_exporter_prometheus::PrometheusHandle;
+pub use ports::{AgentHealth, Component, ComponentState, HealthFailure};
+
+use gate::Gate;
+
+/// What a gateway is made of besides its configuration and the store.
+#[derive(Clone)]
+pub struct Parts {
+    /// The installation's secret.
+    pub root_key: RootKey,
+    /// Those that it had before: they still open what they sealed.
+    pub previous_root_keys: Vec<RootKey>,
+    /// Asks an agent how it is.
+    pub agent_health: Arc<dyn AgentHealth>,
+    /// What `/healthz` lists besides the gateway and the store.
+    pub components: Vec<Arc<dyn Component>>,
+    /// What `/metrics` shows; `None`: the route answers 503.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    gate: Arc<Gate>,
+}
+
+impl Gateway {
+    /// A gateway over `backend`.
+    #[must_use]
+    pub fn new(config: Config, backend: Backend, parts: Parts) -> Self {
+        Self {
+            gate: Arc::new(Gate::new(config, backend, parts)),
+        }
+    }
+
+    /// Serves HTTP on `listener` until `stop`. Then no more connections are taken, streams and long polls end, and
+    /// requests at work may finish within the drain time.
+    pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
+        let _mirrors = self.gate.follow();
+        let tell = {
+            let (stop, stopping) = (stop.clone(), self.gate.stopping.clone());
+            async move {
+                stop.cancelled().await;
+                stopping.cancel();
+            }
+        };
+        let edge = edge::serve(
+            listener,
+            app::router(&self.gate),
+            self.gate.config.edge.clone(),
+            stop,
+        );
+        tokio::join!(biased; tell, edge);
+        self.gate.tasks.close();
+        self.gate.tasks.wait().await;
+    }
+
+    /// Waits until requests can be answered. It begins with [`Self::serve`].
+    pub async fn ready(&self) {
+        self.gate.loaded().await;
+    }
+}
+
+/// The description of the API (OpenAPI 3.1), as `/openapi.json` serves it.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    routes::openapi::document()
+}
+
+/// The rights as `docs/rights.md` shows them.
+#[must_use]
+pub fn rights() -> String {
+    routes::rights::page()
+}

@@ -1,0 +1,108 @@
+//! The router, made from the table of routes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, OriginalUri};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, options};
+use http::header::ALLOW;
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::gate::Shared;
+use crate::guard::{Row, around, before};
+use crate::problem::Problem;
+use crate::routes;
+
+/// Routes of the contract that this version does not have, by their beginnings and what follows a name.
+const LATER: [&str; 18] = [
+    "/api/v1/runs/*/rerun",
+    "/api/v1/runs/*/signals/*",
+    "/api/v1/runs/*/logs",
+    "/api/v1/providers",
+    "/api/v1/providers/*",
+    "/api/v1/connectors",
+    "/api/v1/connectors/*",
+    "/api/v1/hooks/*/*/redeliver",
+    "/api/v1/hooks/*/redeliver",
+    "/api/v1/users",
+    "/api/v1/users/*",
+    "/api/v1/roles",
+    "/api/v1/settings",
+    "/api/v1/settings/*",
+    "/api/v1/schedules",
+    "/api/v1/schedules/*",
+    "/api/v1/pauses",
+    "/api/v1/audit",
+];
+
+/// The whole of it.
+pub(crate) fn router(gate: &Shared) -> Router {
+    let mut paths: BTreeMap<&str, (MethodRouter<Shared>, Vec<Method>)> = BTreeMap::new();
+    for route in routes::all() {
+        let row = Arc::new(Row::from(&route));
+        let (handlers, methods) = paths.entry(route.path).or_default();
+        methods.push(route.method);
+        let guarded = route
+            .handler
+            .layer(from_fn_with_state((gate.clone(), row), before));
+        *handlers = std::mem::take(handlers).merge(guarded);
+    }
+    let mut router = Router::new();
+    for (path, (handlers, methods)) in paths {
+        router = router.route(path, handlers.merge(options_of(methods)));
+    }
+    router
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(gate.clone(), around))
+        .with_state(gate.clone())
+}
+
+/// Answers `OPTIONS` of a path with its methods.
+fn options_of(mut methods: Vec<Method>) -> MethodRouter<Shared> {
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    methods.push(Method::OPTIONS);
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let allow = HeaderValue::from_str(&names.join(",")).expect("methods are plain text");
+    options(move || async move { (StatusCode::NO_CONTENT, [(ALLOW, allow)]) })
+}
+
+
+async fn unknown(OriginalUri(uri): OriginalUri) -> Response {
+    let path = uri.path();
+    if LATER.iter().any(|pattern| matches_pattern(pattern, path)) {
+        return Problem::not_supported(&format!("the route {path}")).into_response();
+    }
+    StatusCode::NOT_FOUND.into_response()
+}
+
+/// Whether a path has the form of a pattern, in which `*` stands for one part.
+fn matches_pattern(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(part)) if !part.is_empty() => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_one_part() {
+        assert!(matches_pattern("/a/*/c", "/a/b/c"));
+        assert!(!matches_pattern("/a/*/c", "/a//c"));
+        assert!(!matches_pattern("/a/*", "/a/b/c"));
+        assert!(!matches_pattern("/a", "/a/b"));
+    }
+}

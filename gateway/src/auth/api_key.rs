@@ -1,0 +1,183 @@
+//! Secrets of API keys: made here, shown once, kept as argon2id hashes.
+//!
+//! Hashing takes some 20 ms of a core, so it happens off the async threads, a few at a time; who finds the queue full
+//! is told to come back. A secret that was right is known for a minute by its digest, in memory only.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::digest::Digest;
+use engine::duration::Duration;
+use engine::registry::ApiKey;
+use engine::time::Timestamp;
+use store::clock::Random;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::problem::Problem;
+
+/// What a secret begins with, so that scanners of repositories know it.
+const PREFIX: &str = "msk_";
+/// A secret is not longer, in bytes.
+const SECRET_MAX: usize = 256;
+/// So long a right secret is known without hashing.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// So many right secrets are known at once.
+const KNOWN_MAX: usize = 1_024;
+
+/// Hashes and verifies.
+pub(crate) struct Hasher {
+    seats: Semaphore,
+    queue: Semaphore,
+    known: Mutex<BTreeMap<Digest, Timestamp>>,
+}
+
+impl Hasher {
+    /// `seats` at a time, `queue` more may wait.
+    pub(crate) fn new(seats: usize, queue: usize) -> Self {
+        let seats = seats.max(1);
+        Self {
+            seats: Semaphore::new(seats),
+            queue: Semaphore::new(seats + queue),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The hash of a new secret.
+    ///
+    /// # Errors
+    /// 429 when too many are being hashed.
+    pub(crate) async fn hash(&self, secret: &str) -> Result<String, Problem> {
+        let secret = Zeroizing::new(secret.to_owned());
+        self.off_thread(move || hash_now(&secret)).await
+    }
+
+    /// Whether `secret` is that of `key`.
+    ///
+    /// # Errors
+    /// 429 when too many are being verified.
+    pub(crate) async fn verify(
+        &self,
+        key: &ApiKey,
+        secret: &str,
+        now: Timestamp,
+    ) -> Result<bool, Problem> {
+        if secret.len() > SECRET_MAX {
+            return Ok(false);
+        }
+        let digest = Digest::of(format!("{}/{}/{secret}", key.serial, key.secret_hash).as_bytes());
+        if self.is_known(digest, now) {
+            return Ok(true);
+        }
+        let secret = Zeroizing::new(secret.to_owned());
+        let hash = key.secret_hash.clone();
+        let right = self.off_thread(move || verify_now(&hash, &secret)).await?;
+        if right {
+            self.learn(digest, now);
+        }
+        Ok(right)
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _place = self
+            .queue
+            .try_acquire()
+            .map_err(|_| Problem::rate_limited("too many log-ins at once: try again", 1))?;
+        let _seat = self
+            .seats
+            .acquire()
+            .await
+            .map_err(|_| Problem::internal())?;
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| Problem::internal())
+    }
+
+    fn is_known(&self, digest: Digest, now: Timestamp) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&digest).is_some_and(|until| now < *until)
+    }
+
+    fn learn(&self, digest: Digest, now: Timestamp) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, until| now < *until);
+        if known.len() < KNOWN_MAX {
+            known.insert(digest, now.plus(KNOWN_FOR));
+        }
+    }
+}
+
+/// A new secret: 256 random bits.
+pub(crate) fn make_secret(random: &dyn Random) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    for part in bytes.chunks_mut(8) {
+        part.copy_from_slice(&random.bits().to_be_bytes());
+    }
+    Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+}
+
+/// The argon2id hash of a secret (PHC string), with the parameters that OWASP recommends (19 MiB, 2 passes).
+pub(crate) fn hash_now(secret: &str) -> String {
+    Argon2::default()
+        .hash_password(secret.as_bytes())
+        .expect("the default parameters are valid, and the system has random numbers")
+        .to_string()
+}
+
+fn verify_now(hash: &str, secret: &str) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(secret.as_bytes(), &hash)
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::id::Nonce;
+    use engine::principal::{Principal, Role};
+
+    fn key(secret: &str) -> ApiKey {
+        ApiKey {
+            serial: Nonce([1; 16]),
+            secret_hash: hash_now(secret),
+            role: Role::Operator,
+            description: None,
+            created_by: Principal::Key("admin".to_owned()),
+            created_at: Timestamp::from_millis(0),
+            revoked_at: None,
+            revoked_by: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_right_secret_is_right_also_when_it_is_known() {
+        let hasher = Hasher::new(1, 4);
+        let key = key("right");
+        let now = Timestamp::from_millis(1_000);
+        for _ in 0..2 {
+            assert_eq!(hasher.verify(&key, "right", now).await, Ok(true));
+            assert_eq!(hasher.verify(&key, "wrong", now).await, Ok(false));
+        }
+        assert!(key.secret_hash.starts_with("$argon2id$"));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_told_to_come_back() {
+        let hasher = Hasher::new(1, 0);
+        let _busy = hasher.queue.acquire().await.expect("open");
+        let answer = hasher
+            .verify(&key("right"), "right", Timestamp::from_millis(0))
+            .await;
+        assert_eq!(answer.expect_err("full").status.as_u16(), 429);
+    }
+}

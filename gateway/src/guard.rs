@@ -1,0 +1,189 @@
+//! What happens to every request before and after its handler.
+//!
+//! [`around`] is outermost: it names the request, writes problems out, counts. [`before`] stands in front of one
+//! route: arguments, token, right, body, Idempotency-Key, time.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::{HeaderName, HeaderValue, Method};
+use tokio::time::{Instant, timeout};
+
+use crate::auth::authenticate;
+use crate::auth::right::Right;
+use crate::config::std_time;
+use crate::gate::{Gate, Shared};
+use crate::idempotency;
+use crate::problem::{self, Problem};
+use crate::request::{Arg, Args, Origin, read_body};
+use crate::respond;
+use crate::route::{Bodies, Keyed, Route, Takes};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the guard must know of a route.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) path: &'static str,
+    pub(crate) right: Right,
+    pub(crate) args: &'static [Arg],
+    pub(crate) keyed: Keyed,
+    pub(crate) takes: Takes,
+    pub(crate) bodies: Bodies,
+}
+
+impl From<&Route> for Row {
+    fn from(route: &Route) -> Self {
+        Self {
+            path: route.path,
+            right: route.right,
+            args: route.args,
+            keyed: route.keyed,
+            takes: route.takes,
+            bodies: route.bodies,
+        }
+    }
+}
+
+/// Tells [`around`] which route answered.
+#[derive(Clone, Copy)]
+struct Answered(&'static str);
+
+/// Names a request, catches a panic of its handler, writes out its problem, counts it.
+pub(crate) async fn around(State(gate): State<Shared>, mut request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = request.method().clone();
+    let random = gate.backend.random.clone();
+    let origin = Origin::of(request.headers(), || random.nonce());
+    let id = origin.request_id.clone();
+    request.extensions_mut().insert(origin);
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answer = answer.unwrap_or_else(|_| {
+        tracing::error!(request_id = id, %method, "a handler panicked");
+        Problem::internal().into_response()
+    });
+    let route = answer
+        .extensions()
+        .get::<Answered>()
+        .map_or("unmatched", |answered| answered.0);
+    let mut answer = problem::finish(answer, &id);
+    let headers = answer.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(
+        http::header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    count(route, &method, answer.status().as_u16(), start);
+    answer
+}
+
+fn count(route: &'static str, method: &Method, status: u16, start: Instant) {
+    // Only methods that some route has: a label must not be what a stranger sends.
+    let method = match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    };
+    let status = status_label(status);
+    metrics::counter!("mirastack_http_requests_total", "route" => route, "method" => method, "status" => status)
+        .increment(1);
+    metrics::histogram!("mirastack_http_request_duration_seconds", "route" => route, "method" => method)
+        .record(start.elapsed().as_secs_f64());
+}
+
+fn status_label(status: u16) -> &'static str {
+    const KNOWN: [(u16, &str); 22] = [
+        (200, "200"),
+        (201, "201"),
+        (202, "202"),
+        (204, "204"),
+        (304, "304"),
+        (400, "400"),
+        (401, "401"),
+        (403, "403"),
+        (404, "404"),
+        (405, "405"),
+        (408, "408"),
+        (409, "409"),
+        (412, "412"),
+        (413, "413"),
+        (415, "415"),
+        (422, "422"),
+        (429, "429"),
+        (431, "431"),
+        (500, "500"),
+        (501, "501"),
+        (503, "503"),
+        (504, "504"),
+    ];
+    let known = KNOWN.iter().find(|(code, _)| *code == status);
+    known.map_or("other", |(_, text)| text)
+}
+
+/// Stands in front of one route.
+pub(crate) async fn before(
+    State((gate, row)): State<(Shared, Arc<Row>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let time = match row.takes {
+        Takes::Request => std_time(gate.config.request),
+        Takes::Wait => std_time(gate.config.request) + std_time(gate.config.wait_max),
+    };
+    let answered = timeout(time, pass(&gate, &row, request, next)).await;
+    let mut answer = match answered {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(problem)) => problem.into_response(),
+        Err(_) => Problem::unavailable("the request took too long: try again").into_response(),
+    };
+    answer.extensions_mut().insert(Answered(row.path));
+    answer
+}
+
+async fn pass(
+    gate: &Arc<Gate>,
+    row: &Row,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    if row.right != Right::Open {
+        let caller = authenticate(gate, &parts)?;
+        caller.must(row.right)?;
+        parts.extensions.insert(caller);
+    }
+    let args = Args::read(&parts, row.args)?;
+    let waits = row.takes == Takes::Wait && args.one("wait").is_some();
+    parts.extensions.insert(args);
+    let body = match row.bodies {
+        Bodies::None | Bodies::Handler => body,
+        Bodies::Guard => Body::from(read_body(body, &gate.config.edge).await?),
+    };
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    let known = (reads && !waits).then(|| parts.headers.clone());
+    let request = Request::from_parts(parts, body);
+    let answer = match row.keyed {
+        Keyed::Answer => idempotency::first_answer(gate, request, next).await?,
+        Keyed::Refused => {
+            idempotency::refuse(request.headers())?;
+            next.run(request).await
+        }
+        Keyed::Natural | Keyed::Own => next.run(request).await,
+    };
+    Ok(match known {
+        Some(headers) => respond::unless_known(&headers, answer),
+        None => answer,
+    })
+}
