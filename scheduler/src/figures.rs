@@ -1,0 +1,87 @@
+//! The figures that the owner shows. Never a run id in a label.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+/// Attempts that are owed and that nobody was offered yet. Autoscalers read it.
+const BACKLOG: &str = "mirastack_scheduler_backlog";
+/// Jobs that are queued for workers.
+const QUEUED: &str = "mirastack_scheduler_queued";
+/// Attempts in workers' hands: slots that are busy. Autoscalers read it.
+const BUSY: &str = "mirastack_scheduler_busy";
+/// Runs in memory.
+const RUNS: &str = "mirastack_scheduler_runs_in_memory";
+/// Runs that wait for a time.
+const TIMERS: &str = "mirastack_scheduler_timers";
+/// Commands decided, by command and what came of it.
+const DECISIONS: &str = "mirastack_scheduler_decisions_total";
+/// How long a batch of one run's records took to become durable.
+const APPEND: &str = "mirastack_scheduler_append_seconds";
+/// Appends that the store did not take, by why.
+const APPEND_FAILED: &str = "mirastack_scheduler_append_failures_total";
+/// Attempts that were lost with their worker or their queue.
+const LOST: &str = "mirastack_scheduler_attempts_lost_total";
+/// Runs that were parked, by why.
+const PARKED: &str = "mirastack_scheduler_runs_parked_total";
+/// Ended runs that were archived.
+const ARCHIVED: &str = "mirastack_janitor_runs_archived_total";
+/// Ended runs that were removed.
+const REMOVED: &str = "mirastack_janitor_runs_removed_total";
+
+/// Where things stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) backlog: usize,
+    pub(crate) queued: usize,
+    pub(crate) busy: usize,
+    pub(crate) runs: usize,
+    pub(crate) timers: usize,
+}
+
+impl Standing {
+    pub(crate) fn show(&self) {
+        gauge!(BACKLOG).set(as_figure(self.backlog));
+        gauge!(QUEUED).set(as_figure(self.queued));
+        gauge!(BUSY).set(as_figure(self.busy));
+        gauge!(RUNS).set(as_figure(self.runs));
+        gauge!(TIMERS).set(as_figure(self.timers));
+    }
+}
+
+pub(crate) fn decided(command: &'static str, came: &'static str) {
+    counter!(DECISIONS, "command" => command, "came" => came).increment(1);
+}
+
+pub(crate) fn appended(took: Duration) {
+    histogram!(APPEND).record(took.as_secs_f64());
+}
+
+pub(crate) fn append_failed(why: &'static str) {
+    counter!(APPEND_FAILED, "why" => why).increment(1);
+}
+
+pub(crate) fn lost() {
+    counter!(LOST).increment(1);
+}
+
+pub(crate) fn parked(why: &'static str) {
+    counter!(PARKED, "why" => why).increment(1);
+}
+
+pub(crate) fn archived(runs: usize) {
+    counter!(ARCHIVED).increment(runs as u64);
+}
+
+pub(crate) fn removed(runs: usize) {
+    counter!(REMOVED).increment(runs as u64);
+}
+
+/// A figure has 52 bits; nothing counted here needs more.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count of things in memory is below 2^52"
+)]
+fn as_figure(count: usize) -> f64 {
+    count as f64
+}

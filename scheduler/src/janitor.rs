@@ -1,0 +1,170 @@
+//! The end of a run's life: ended runs are archived, those over the retention are removed, and what nobody names any
+//! more is swept.
+//!
+//! It works beside the owner and never on its path, in batches, and rests as long as it works. Everything here may be
+//! cut off at any point and done again; two janitors waste effort and spoil nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::event::Event;
+use engine::id::RunKey;
+use engine::key::KeyState;
+use engine::time::Timestamp;
+use store::port::Retention;
+use store::{Backend, Error};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::figures;
+
+/// Values of a run that was never created are swept when its id is so old: nobody may create it any more.
+const BLOBS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
+/// It rests at least so long between two batches.
+const REST_MIN: Duration = Duration::from_millis(10);
+/// So often a key is read again because somebody else changed it.
+const KEY_TRIES: u32 = 16;
+
+/// Archives, removes and sweeps.
+pub struct Janitor {
+    config: Config,
+    backend: Arc<Backend>,
+}
+
+impl Janitor {
+    /// A janitor, which begins when it is run.
+    #[must_use]
+    pub fn new(config: Config, backend: Backend) -> Self {
+        let backend = Arc::new(backend);
+        Self { config, backend }
+    }
+
+    /// Looks for something to do every [`Config::janitor_every`], until `stop` is cancelled.
+    pub async fn run(self, stop: CancellationToken) {
+        tokio::select! { biased;
+            () = stop.cancelled() => {}
+            () = self.rounds() => {}
+        }
+    }
+
+    async fn rounds(&self) {
+        loop {
+            sleep(Duration::from_millis(self.config.janitor_every.millis())).await;
+            if let Err(error) = self.round().await {
+                tracing::debug!(%error, "the janitor goes on in the next round");
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), Error> {
+        self.archive().await?;
+        self.remove_expired().await?;
+        let now = self.backend.clock.now();
+        let old = earlier(now, BLOBS_KEPT_MS);
+        let max = self.config.janitor_batch;
+        self.batches(|| self.backend.blobs.sweep(old, max)).await?;
+        self.batches(|| self.backend.keys.sweep(now, max)).await
+    }
+
+    async fn archive(&self) -> Result<(), Error> {
+        self.batches(|| async {
+            let now = self.backend.clock.now();
+            let before = earlier(now, self.config.archive_after.millis());
+            let archive = &self.backend.archive;
+            let runs = archive.ended(before, self.config.janitor_batch).await?;
+            if !runs.is_empty() {
+                archive.archive(&runs).await?;
+                figures::archived(runs.len());
+            }
+            Ok(runs.len())
+        })
+        .await
+    }
+
+    async fn remove_expired(&self) -> Result<(), Error> {
+        self.batches(|| async {
+            let now = self.backend.clock.now();
+            let retention = Retention {
+                before: earlier(now, self.config.keep.millis()),
+                number: self.config.keep_runs,
+            };
+            let archive = &self.backend.archive;
+            let runs = archive
+                .expired(retention, self.config.janitor_batch)
+                .await?;
+            let mut gone = Vec::with_capacity(runs.len());
+            for key in runs {
+                match self.mark_gone(&key, now).await {
+                    Ok(()) => gone.push(key),
+                    Err(Error::Unavailable(why)) => return Err(Error::Unavailable(why)),
+                    // Its keys are not known: without them it would be created once more.
+                    Err(error) => tracing::warn!(run = %key.run, %error, "an expired run is kept"),
+                }
+            }
+            if !gone.is_empty() {
+                archive.remove(&gone).await?;
+                figures::removed(gone.len());
+            }
+            Ok(gone.len())
+        })
+        .await
+    }
+
+    /// Marks a run in all keys that lead to it, so that nobody creates it again.
+    async fn mark_gone(&self, key: &RunKey, now: Timestamp) -> Result<(), Error> {
+        let entries = self.backend.journal.read(key, 0).await?;
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
+        let events = first.record.events();
+        let events = events.map_err(|e| Error::Corrupt(e.to_string()))?;
+        if let Some(Event::RunCreated(created)) = events.first() {
+            for name in &created.keys {
+                self.mark_key(key, name, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mark_key(&self, key: &RunKey, name: &str, now: Timestamp) -> Result<(), Error> {
+        let keys = &self.backend.keys;
+        for _ in 0..KEY_TRIES {
+            let Some(old) = keys.get(&key.tenant, name, now).await? else {
+                return Ok(());
+            };
+            let mut state = KeyState::decode(&old.value)
+                .map_err(|e| Error::Corrupt(format!("the key {name}: {e}")))?;
+            if !state.mark_gone(key.run) {
+                return Ok(());
+            }
+            let value = state.encode();
+            match keys.put(&key.tenant, name, &old, &value, old.expires).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let why = format!("the key {name} changes faster than it can be marked");
+        Err(Error::Unavailable(why))
+    }
+
+    /// Works in batches until one is not full.
+    async fn batches<F: Future<Output = Result<usize, Error>>>(
+        &self,
+        mut work: impl FnMut() -> F,
+    ) -> Result<(), Error> {
+        loop {
+            let since = Instant::now();
+            let done = work().await?;
+            if done < self.config.janitor_batch {
+                return Ok(());
+            }
+            sleep(since.elapsed().max(REST_MIN)).await;
+        }
+    }
+}
+
+fn earlier(now: Timestamp, ms: u64) -> Timestamp {
+    Timestamp::from_millis(now.millis().saturating_sub(ms))
+}

@@ -1,0 +1,216 @@
+//! What comes from outside: commands in the inbox, words of workers, changes of the registry.
+
+use engine::code::Code;
+use engine::command::{Asked, Command};
+use engine::id::Shard;
+use engine::job::{Answer, AttemptKey, Word};
+use engine::registry::Kind;
+use store::port::{Change, Heard, Message};
+use tokio::time::Instant;
+
+use super::{Owner, Source, input};
+use crate::Error;
+use crate::mail::{Came, From, Mail, Verdict, What};
+
+impl Owner {
+    pub(super) fn follow_inbox(&mut self, shard: Shard) {
+        let followed = self.followed.entry(shard).or_default();
+        let (after, faults) = (followed.inbox, followed.faults[1]);
+        self.wait_for(input::inbox(self.backend.clone(), shard, after, faults));
+    }
+
+    pub(super) fn messages(
+        &mut self,
+        shard: Shard,
+        messages: Result<Vec<(u64, Message)>, store::Error>,
+    ) -> Result<(), Error> {
+        match messages {
+            Ok(messages) => {
+                self.followed.entry(shard).or_default().faults[1] = 0;
+                for (sequence, message) in messages {
+                    self.followed.entry(shard).or_default().inbox = sequence;
+                    self.message(shard, sequence, message);
+                }
+            }
+            Err(store::Error::Corrupt(what)) => return Err(Error::Damaged { shard, what }),
+            Err(error) => {
+                self.count_fault(shard, 1, &error);
+            }
+        }
+        if self.waiting < self.config.waiting_max {
+            self.follow_inbox(shard);
+        } else {
+            self.held_back.push(Source::Inbox(shard));
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, shard: Shard, sequence: u64, message: Message) {
+        let from = From::Inbox(shard, sequence);
+        match read(&message.body) {
+            Ok(command) => {
+                let asked = Asked {
+                    id: message.id,
+                    command,
+                };
+                let what = What::Ask(asked);
+                let fresh = false;
+                self.post(&message.key, Mail { what, from, fresh });
+            }
+            Err(why) => {
+                tracing::warn!(run = %message.key.run, why, "a message of the inbox is refused");
+                self.waiting += 1;
+                self.tell(Verdict {
+                    mail: Mail {
+                        what: What::Wake,
+                        from,
+                        fresh: false,
+                    },
+                    id: message.id,
+                    came: Came::Refused(Code::Malformed, why),
+                    record: None,
+                    answer: None,
+                });
+            }
+        }
+    }
+
+    pub(super) fn follow_words(&mut self, shard: Shard, faults: u32) {
+        self.wait_for(input::hear(self.backend.clone(), shard, faults));
+    }
+
+    pub(super) fn heard(
+        &mut self,
+        shard: Shard,
+        words: Result<Vec<Heard>, store::Error>,
+    ) -> Result<(), Error> {
+        let faults = match words {
+            Ok(words) => {
+                self.followed.entry(shard).or_default().faults[2] = 0;
+                for heard in words {
+                    self.word(heard);
+                }
+                0
+            }
+            Err(error) => self.count_fault(shard, 2, &error),
+        };
+        self.follow_words(shard, faults);
+        Ok(())
+    }
+
+    fn word(&mut self, heard: Heard) {
+        let reply = heard.reply;
+        match heard.word {
+            Word::InHand {
+                worker,
+                attempts,
+                free_slots,
+            } => {
+                let now = Instant::now();
+                self.desk.free_slots(&worker, free_slots, now);
+                let unwanted = attempts.into_iter().filter_map(|a| self.in_hand(a, now));
+                let unwanted = unwanted.collect();
+                // Who hung up says it again in 3 s.
+                let _ = reply.send(Answer::Heard { unwanted });
+            }
+            Word::Begin {
+                attempt,
+                nonce,
+                worker,
+            } => {
+                let (step, number) = (attempt.step, attempt.attempt);
+                let command = Command::Begin {
+                    step,
+                    attempt: number,
+                    nonce,
+                    worker,
+                };
+                self.post_word(&attempt, command, reply);
+            }
+            Word::Report { attempt, outcome } => {
+                let (step, number) = (attempt.step, attempt.attempt);
+                let command = Command::Report {
+                    step,
+                    attempt: number,
+                    outcome,
+                };
+                self.post_word(&attempt, command, reply);
+            }
+        }
+    }
+
+    fn post_word(
+        &mut self,
+        attempt: &AttemptKey,
+        command: Command,
+        reply: tokio::sync::oneshot::Sender<Answer>,
+    ) {
+        // Whoever speaks about an attempt has it.
+        self.detector.held(attempt, Instant::now());
+        let id = self.backend.random.nonce();
+        let mail = Mail {
+            what: What::Ask(Asked { id, command }),
+            from: From::Worker(reply),
+            fresh: false,
+        };
+        self.post(&attempt.key, mail);
+    }
+
+    /// A worker has the attempt in hand; answers it when nobody wants it any more.
+    fn in_hand(&mut self, attempt: AttemptKey, now: Instant) -> Option<AttemptKey> {
+        if self.detector.held(&attempt, now) {
+            return None;
+        }
+        if self.unwanted.contains(&attempt) || self.damaged.contains_key(&attempt.key) {
+            return Some(attempt);
+        }
+        // Its run is not in memory, or what owes it is not durable yet: the next "in hand" is answered.
+        self.hands.insert(attempt.clone(), now);
+        let look = What::Look(attempt.step, attempt.attempt);
+        self.post(&attempt.key, Mail::own(look));
+        None
+    }
+
+    pub(super) fn registry_changed(
+        &mut self,
+        kind: Kind,
+        changes: Result<Vec<Change>, store::Error>,
+    ) -> Result<(), Error> {
+        self.known.changed();
+        let (after, faults) = match changes {
+            Ok(changes) => (changes.last().map(revision), 0),
+            Err(error) => {
+                tracing::debug!(%error, kind = kind.as_str(), "the registry does not answer");
+                (None, 4)
+            }
+        };
+        let seen = self.registry_seen.entry(kind).or_default();
+        *seen = after.unwrap_or(*seen);
+        let after = *seen;
+        self.wait_for(input::changed(self.backend.clone(), kind, after, faults));
+        Ok(())
+    }
+}
+
+fn revision(change: &Change) -> u64 {
+    match change {
+        Change::Put(item) => item.revision,
+        Change::Deleted { revision, .. } | Change::Gap { revision } => *revision,
+    }
+}
+
+/// The command of a message. What the owner alone decides comes through no inbox.
+fn read(body: &[u8]) -> Result<Command, String> {
+    let command: Command = minicbor::decode(body).map_err(|e| format!("it is no command: {e}"))?;
+    match command {
+        Command::Report { .. }
+        | Command::Decide { .. }
+        | Command::Cancel { .. }
+        | Command::Resolve { .. }
+        | Command::Resume { .. } => Ok(command),
+        Command::Wake { .. }
+        | Command::Begin { .. }
+        | Command::Lose { .. }
+        | Command::Park { .. } => Err(format!("{} is not asked through the inbox", command.name())),
+    }
+}

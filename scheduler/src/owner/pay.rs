@@ -1,0 +1,161 @@
+//! Pays what is owed: answers to those who asked, attempts to workers.
+
+use engine::command::Command;
+use engine::id::RunKey;
+use engine::job::{Answer, AttemptKey};
+use engine::principal::Permission;
+use engine::run::{Owed, Run};
+use store::port::{News, Topic};
+use tokio::time::Instant;
+
+use super::{Owner, input};
+use crate::detector::{LOST_AFTER, Place};
+use crate::figures;
+use crate::mail::{Came, From, Mail, Verdict, What};
+use crate::slots::Slot;
+
+impl Owner {
+    /// Tells what came of a mail. Only what is durable, or changed nothing, may be told.
+    pub(super) fn tell(&mut self, verdict: Verdict) {
+        self.waiting -= 1;
+        figures::decided(name(&verdict.mail), verdict.came.as_str());
+        match verdict.mail.from {
+            From::Owner => {}
+            From::Worker(reply) => {
+                if let Some(answer) = verdict.answer {
+                    // Who hung up says it again.
+                    let _ = reply.send(answer);
+                }
+            }
+            From::Inbox(shard, sequence) => {
+                let news = news(&verdict.came);
+                self.backend.live.publish(Topic::Command(verdict.id), news);
+                self.settling.entry(shard).or_default().push(sequence);
+            }
+        }
+    }
+
+    /// Drops from the inbox what has been told.
+    pub(super) fn settle(&mut self) {
+        for (shard, sequences) in std::mem::take(&mut self.settling) {
+            self.wait_for(input::settle(self.backend.clone(), shard, sequences));
+        }
+    }
+
+    /// Brings what is known of attempts in line with what the run owes. Before its records are durable, only the calls
+    /// of READ are offered: if the records are not stored, they were made in vain, and nobody believes their reports.
+    pub(super) fn sync(&mut self, key: &RunKey, slot: &Slot, durable: bool) {
+        let Some(run) = &slot.run else { return };
+        let owed: Vec<(AttemptKey, Owed)> = run.owed().map(|o| (attempt_key(key, o), o)).collect();
+        for (attempt, owed) in &owed {
+            if self.detector.place(attempt).is_none() && (durable || is_read(run, *owed)) {
+                self.owe(slot, attempt, *owed);
+            }
+        }
+        if durable {
+            for attempt in self.detector.of(key) {
+                if !owed.iter().any(|(a, _)| *a == attempt) {
+                    self.no_longer_owed(attempt);
+                }
+            }
+        }
+    }
+
+    fn owe(&mut self, slot: &Slot, attempt: &AttemptKey, owed: Owed) {
+        let now = Instant::now();
+        if let Some(since) = self.hands.remove(attempt)
+            && since + LOST_AFTER > now
+        {
+            self.detector.put(attempt, Place::Held(since));
+        } else if owed.granted {
+            self.detector.put(attempt, Place::Gone(now));
+        } else {
+            self.detector.put(attempt, Place::Backlog);
+            self.desk.add(slot.class(), attempt.clone());
+        }
+    }
+
+    fn no_longer_owed(&mut self, attempt: AttemptKey) {
+        if let Some(Place::Held(_)) = self.detector.remove(&attempt) {
+            self.unwanted.insert(attempt);
+        }
+    }
+}
+
+/// What a worker is answered.
+pub(super) fn answer(mail: &Mail, came: &Came, run: Option<&Run>) -> Option<Answer> {
+    let What::Ask(asked) = &mail.what else {
+        return None;
+    };
+    match &asked.command {
+        Command::Begin {
+            step,
+            attempt,
+            nonce,
+            ..
+        } => {
+            let granted = run.and_then(|r| r.granted(*step, *attempt, *nonce));
+            Some(match granted {
+                Some(start_by) => Answer::Granted { start_by },
+                None => Answer::Denied {
+                    reason: why_denied(came),
+                },
+            })
+        }
+        Command::Report { .. } => Some(Answer::Heard {
+            unwanted: Vec::new(),
+        }),
+        Command::Wake { .. }
+        | Command::Lose { .. }
+        | Command::Decide { .. }
+        | Command::Cancel { .. }
+        | Command::Resolve { .. }
+        | Command::Resume { .. }
+        | Command::Park { .. } => None,
+    }
+}
+
+fn why_denied(came: &Came) -> String {
+    match came {
+        Came::Refused(code, why) => format!("{code}: {why}"),
+        Came::Decided(_) | Came::Already(_) => {
+            "this attempt is not wanted any more, or somebody else has its grant".to_owned()
+        }
+    }
+}
+
+fn news(came: &Came) -> News {
+    let (n, already, refused) = match came {
+        Came::Decided(n) => (*n, false, None),
+        Came::Already(n) => (*n, true, None),
+        Came::Refused(code, why) => (0, false, Some((*code, why.clone()))),
+    };
+    News::Answered {
+        n,
+        already,
+        refused,
+    }
+}
+
+fn name(mail: &Mail) -> &'static str {
+    match &mail.what {
+        What::Ask(asked) => asked.command.name(),
+        What::Wake => "Wake",
+        What::Offer(..) => "Offer",
+        What::Look(..) => "Look",
+    }
+}
+
+fn attempt_key(key: &RunKey, owed: Owed) -> AttemptKey {
+    AttemptKey {
+        key: key.clone(),
+        step: owed.step,
+        attempt: owed.attempt,
+    }
+}
+
+fn is_read(run: &Run, owed: Owed) -> bool {
+    let step = run.state().steps.get(owed.step.index());
+    let action = step.and_then(|s| run.state().action(s));
+    action.is_some_and(|a| a.permission == Permission::Read)
+}
