@@ -8,9 +8,11 @@
 use std::sync::Arc;
 
 pub mod clock;
+pub mod conformance;
 pub mod embedded;
 pub mod port;
 pub mod seal;
+pub mod view;
 
 pub use embedded::{Embedded, Handle, OpenError, Options, Place};
 pub use port::{Archive, Blobs, Inbox, Jobs, Journal, Keys, Live, Memory, Registry, Views};

@@ -1,0 +1,3 @@
+//! The definition of correct, for every backend.
+
+pub mod sample;

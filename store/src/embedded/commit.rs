@@ -1,0 +1,136 @@
+//! The writing side: everything that is waiting, in one transaction, with one fsync.
+//!
+//! A piece of work checks first and writes then: when it refuses, it has written nothing, and the others in its
+//! transaction are not touched. When the database itself says no, the whole transaction is undone; then each piece is
+//! tried alone, so that one that cannot be done does not take the others along.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::counters::Counters;
+use super::fault::{Fault, Verdict, judge};
+use crate::Error;
+
+/// The one connection that writes, and what must be known for it.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) counters: Counters,
+    pub(super) file: PathBuf,
+    pub(super) fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Why nothing can be written any more.
+    pub(super) dead: Option<String>,
+}
+
+/// A piece of work for the writer, and somebody who waits for its outcome.
+pub(super) trait Work: Send {
+    /// Does it inside the open transaction.
+    fn apply(&mut self, writer: &mut Writer) -> rusqlite::Result<()>;
+
+    /// Tells what became of it, once that is durable.
+    fn answer(self: Box<Self>, transaction: Result<(), Error>);
+}
+
+/// Work as two closures: what is done inside the transaction, and what others are told once it is durable.
+pub(super) struct Task<W, A, T> {
+    pub(super) work: W,
+    pub(super) announce: A,
+    pub(super) outcome: Option<Result<T, Error>>,
+    pub(super) reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<W, A, T> Work for Task<W, A, T>
+where
+    W: FnMut(&mut Writer) -> Result<T, Fault> + Send,
+    A: FnOnce(&T) + Send,
+    T: Send,
+{
+    fn apply(&mut self, writer: &mut Writer) -> rusqlite::Result<()> {
+        let outcome = match (self.work)(writer) {
+            Ok(done) => Ok(done),
+            Err(Fault::Refused(error)) => Err(error),
+            Err(Fault::Sql(error)) => return Err(error),
+        };
+        self.outcome = Some(outcome);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, transaction: Result<(), Error>) {
+        let not_tried = || Err(Error::Unavailable("it was not tried".to_owned()));
+        let outcome = match transaction {
+            Ok(()) => self.outcome.unwrap_or_else(not_tried),
+            Err(error) => Err(error),
+        };
+        if let Ok(done) = &outcome {
+            (self.announce)(done);
+        }
+        // Whoever asked may have gone; what was done stays done.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Writer {
+    /// Does all of `batch` in one transaction and answers each.
+    pub(super) fn commit(&mut self, mut batch: Vec<Box<dyn Work>>) {
+        if let Some(why) = &self.dead {
+            let error = Error::Unavailable(why.clone());
+            batch
+                .into_iter()
+                .for_each(|work| work.answer(Err(error.clone())));
+            return;
+        }
+        let counters = self.counters;
+        let Err(error) = self.transaction(&mut batch, counters) else {
+            batch.into_iter().for_each(|work| work.answer(Ok(())));
+            return;
+        };
+        // It fails when SQLite has rolled back by itself already.
+        let _ = self.conn.execute_batch("ROLLBACK");
+        self.counters = counters;
+        self.failed(batch, &error);
+    }
+
+    fn transaction(
+        &mut self,
+        batch: &mut [Box<dyn Work>],
+        before: Counters,
+    ) -> rusqlite::Result<()> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for work in batch {
+            work.apply(self)?;
+        }
+        if self.counters != before {
+            self.counters.store(&self.conn)?;
+        }
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    fn failed(&mut self, batch: Vec<Box<dyn Work>>, error: &rusqlite::Error) {
+        let what = match judge(error) {
+            Verdict::Full(what) => format!("the disk of {} is full: {what}", self.file.display()),
+            Verdict::Fatal(what) => self.die(&what),
+            Verdict::Other(_) if batch.len() > 1 => {
+                return batch.into_iter().for_each(|work| self.commit(vec![work]));
+            }
+            Verdict::Other(what) => what,
+        };
+        tracing::error!(file = %self.file.display(), what, "a commit failed");
+        let error = Error::Unavailable(what);
+        batch
+            .into_iter()
+            .for_each(|work| work.answer(Err(error.clone())));
+    }
+
+    /// A disk that did not take a commit may have lost what it took before, and asking again would hide it: the process
+    /// ends, and the next start reads what is really there.
+    pub(super) fn die(&mut self, what: &str) -> String {
+        let why = format!("the disk failed under {}: {what}", self.file.display());
+        tracing::error!(file = %self.file.display(), what, "the disk failed, the process ends");
+        (self.fatal)(&why);
+        self.dead = Some(why.clone());
+        why
+    }
+}

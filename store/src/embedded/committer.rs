@@ -1,0 +1,155 @@
+//! The thread that commits, and the one that folds the log into the file beside it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::commit::{Work, Writer};
+use super::core::Order;
+use super::fault::{Verdict, judge};
+use super::folder::Folder;
+
+/// Pieces of work that may wait; whoever brings more waits with it.
+pub(super) const QUEUE: usize = 1_024;
+/// Pieces of work in one transaction.
+const BATCH: usize = 256;
+/// From so many pages in the log that are not in the file yet, the folding thread takes them there.
+const FOLD_PAGES: i64 = 1_000;
+/// From so many pages on the log begins again at its start, as soon as nearly all of it is folded (16 MiB).
+const LOG_PAGES: i64 = 4_096;
+/// A log this long is folded at once, whatever that costs (256 MiB).
+const LOG_PAGES_MAX: i64 = 65_536;
+
+/// Starts the committing thread; it ends with the last sender of its queue, or when told.
+pub(super) fn start(
+    writer: Writer,
+    folder: Folder,
+    folding: Connection,
+    queue: mpsc::Receiver<Order>,
+) -> io::Result<JoinHandle<()>> {
+    let busy = Arc::new(AtomicBool::new(false));
+    let (nudge, nudges) = sync_channel(1);
+    let (flag, file) = (Arc::clone(&busy), writer.file.display().to_string());
+    let folder_thread = thread::Builder::new()
+        .name("store-fold".to_owned())
+        .spawn(move || fold_when_asked(&folding, &nudges, &flag, &file))?;
+    let mut committer = Committer {
+        writer,
+        nudge: Some(nudge),
+        busy,
+        folding: Some(folder_thread),
+        _folder: folder,
+    };
+    thread::Builder::new()
+        .name("store-commit".to_owned())
+        .spawn(move || committer.run(queue))
+}
+
+struct Committer {
+    writer: Writer,
+    nudge: Option<SyncSender<()>>,
+    busy: Arc<AtomicBool>,
+    folding: Option<JoinHandle<()>>,
+    _folder: Folder,
+}
+
+impl Committer {
+    fn run(&mut self, mut queue: mpsc::Receiver<Order>) {
+        let mut fold = true;
+        while let Some(first) = queue.blocking_recv() {
+            let (batch, stop) = waiting(first, &mut queue);
+            if !batch.is_empty() {
+                self.writer.commit(batch);
+                self.look_at_log();
+            }
+            if let Some(how) = stop {
+                fold = how;
+                break;
+            }
+        }
+        drop(queue);
+        self.end(fold);
+    }
+
+    /// Keeps the log short without making a commit wait for it, as far as that is possible.
+    fn look_at_log(&mut self) {
+        let Some((log, folded)) = self.checkpoint("NOOP") else {
+            return;
+        };
+        let at_work = self.busy.load(Ordering::Relaxed);
+        if log >= LOG_PAGES_MAX || (log >= LOG_PAGES && !at_work) {
+            // Nobody else writes now, so this takes the rest, and the next commit begins the log anew.
+            self.checkpoint("PASSIVE");
+        } else if log - folded >= FOLD_PAGES {
+            self.nudge.as_ref().map(|nudge| nudge.try_send(()));
+        }
+    }
+
+    /// Pages in the log, and how many of them are in the file.
+    fn checkpoint(&mut self, mode: &str) -> Option<(i64, i64)> {
+        if self.writer.dead.is_some() {
+            return None;
+        }
+        match checkpoint(&self.writer.conn, mode) {
+            Ok(pages) => Some(pages),
+            Err(error) => {
+                if let Verdict::Fatal(what) = judge(&error) {
+                    self.writer.die(&what);
+                }
+                tracing::warn!(%error, "the log could not be folded into the file");
+                None
+            }
+        }
+    }
+
+    fn end(&mut self, fold: bool) {
+        self.nudge = None;
+        if let Some(thread) = self.folding.take() {
+            // A panic there was reported by the thread itself.
+            let _ = thread.join();
+        }
+        if fold {
+            self.checkpoint("TRUNCATE");
+        }
+    }
+}
+
+/// Everything that waits, up to a batch, and how to stop, if told to.
+fn waiting(first: Order, queue: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn Work>>, Option<bool>) {
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(order) = next {
+        match order {
+            Order::Work(work) => batch.push(work),
+            Order::Stop { fold } => return (batch, Some(fold)),
+        }
+        next = if batch.len() < BATCH {
+            queue.try_recv().ok()
+        } else {
+            None
+        };
+    }
+    (batch, None)
+}
+
+fn fold_when_asked(conn: &Connection, nudges: &Receiver<()>, busy: &AtomicBool, file: &str) {
+    while nudges.recv().is_ok() {
+        busy.store(true, Ordering::Relaxed);
+        if let Err(error) = checkpoint(conn, "PASSIVE") {
+            // The committing thread meets the same disk, and decides.
+            tracing::warn!(%error, file, "the log could not be folded into the file");
+        }
+        busy.store(false, Ordering::Relaxed);
+    }
+}
+
+fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    conn.prepare_cached(&sql)?
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}

@@ -1,0 +1,133 @@
+//! News for those who listen right now.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use engine::id::RunKey;
+use engine::record::Record;
+use tokio::sync::broadcast;
+
+use super::core::lock;
+use crate::port::{Live, News, Subscription, Topic};
+
+/// News that a slow listener may be behind; over it, it misses the oldest.
+const KEPT: usize = 256;
+
+/// A channel for each topic that somebody listens to.
+#[derive(Default)]
+pub(super) struct Topics {
+    channels: Mutex<Channels>,
+    /// How many there are, to be asked without the lock.
+    count: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Channels {
+    open: HashMap<Topic, broadcast::Sender<News>>,
+    /// At this many, those that nobody listens to are dropped.
+    prune_at: usize,
+}
+
+impl Live for Topics {
+    fn publish(&self, topic: Topic, news: News) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut channels = lock(&self.channels);
+        let Some(channel) = channels.open.get(&topic) else {
+            return;
+        };
+        if channel.send(news).is_err() {
+            channels.open.remove(&topic);
+            self.count.store(channels.open.len(), Ordering::Release);
+        }
+    }
+
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        let mut channels = lock(&self.channels);
+        if channels.open.len() >= channels.prune_at {
+            channels
+                .open
+                .retain(|_, channel| channel.receiver_count() > 0);
+            channels.prune_at = 2 * channels.open.len() + 64;
+        }
+        let new = || broadcast::channel(KEPT).0;
+        let subscription = channels.open.entry(topic).or_insert_with(new).subscribe();
+        self.count.store(channels.open.len(), Ordering::Release);
+        subscription
+    }
+}
+
+impl Topics {
+    /// Tells of a record that was stored. It is read from its bytes only when somebody listens.
+    pub(super) fn tell(&self, key: &RunKey, bytes: &[u8]) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let listened: Vec<Topic> = [Topic::Run(key.clone()), Topic::Tenant(key.tenant.clone())]
+            .into_iter()
+            .filter(|topic| lock(&self.channels).open.contains_key(topic))
+            .collect();
+        if listened.is_empty() {
+            return;
+        }
+        let Ok(record) = Record::decode(bytes) else {
+            return;
+        };
+        let Ok(events) = record.events() else {
+            return;
+        };
+        let news = News::Record {
+            record: record.into(),
+            events: events.into(),
+        };
+        for topic in listened {
+            self.publish(topic, news.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::id::Nonce;
+
+    fn answer() -> News {
+        let (n, already, refused) = (1, false, None);
+        News::Answered {
+            n,
+            already,
+            refused,
+        }
+    }
+
+    #[test]
+    fn topics_that_nobody_listens_to_are_dropped() {
+        let live = Topics::default();
+        for i in 0..10_000_u128 {
+            drop(live.subscribe(Topic::Command(Nonce(i.to_be_bytes()))));
+        }
+        assert!(live.count.load(Ordering::Relaxed) <= 64);
+        let topic = Topic::Command(Nonce([9; 16]));
+        let listener = live.subscribe(topic.clone());
+        live.publish(topic.clone(), answer());
+        assert_eq!(listener.len(), 1);
+        drop(listener);
+        let before = live.count.load(Ordering::Relaxed);
+        live.publish(topic, answer());
+        assert_eq!(live.count.load(Ordering::Relaxed), before - 1);
+    }
+
+    #[test]
+    fn a_slow_listener_loses_the_oldest_and_holds_nobody_up() {
+        let live = Topics::default();
+        let topic = Topic::Command(Nonce([1; 16]));
+        let mut listener = live.subscribe(topic.clone());
+        for _ in 0..KEPT + 10 {
+            live.publish(topic.clone(), answer());
+        }
+        let lagged = listener.try_recv().expect_err("it lost some");
+        assert_eq!(lagged, broadcast::error::TryRecvError::Lagged(10));
+    }
+}

@@ -1,0 +1,97 @@
+-- Times are milliseconds since the epoch, ids and digests their bytes. `sum` is the checksum of the row.
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counter (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    run INTEGER NOT NULL, key INTEGER NOT NULL, inbox INTEGER NOT NULL, registry INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT;
+
+-- The head of each run that is not archived. `seq` counts creations.
+CREATE TABLE run (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL, id BLOB NOT NULL,
+    n INTEGER NOT NULL, at INTEGER NOT NULL,
+    status INTEGER NOT NULL, due INTEGER, owes INTEGER NOT NULL,
+    hash BLOB NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX run_id ON run (tenant, id);
+CREATE INDEX run_ended ON run (at) WHERE status BETWEEN 3 AND 7;
+
+-- In the order of writing, so that a commit touches few pages; `run` is the run's `seq`.
+CREATE TABLE record (
+    pos INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL, n INTEGER NOT NULL, sum INTEGER NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX record_run ON record (run, n);
+
+-- Ended runs: the head, and all records in one compressed body.
+CREATE TABLE archive (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL, id BLOB NOT NULL,
+    n INTEGER NOT NULL, at INTEGER NOT NULL, status INTEGER NOT NULL,
+    hash BLOB NOT NULL, sum INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX archive_id ON archive (tenant, id);
+CREATE INDEX archive_at ON archive (at);
+
+-- Ids that were removed while they were young enough to be created once more.
+CREATE TABLE removed (id BLOB NOT NULL, tenant TEXT NOT NULL, PRIMARY KEY (id, tenant)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE key (
+    tenant TEXT NOT NULL, name TEXT NOT NULL,
+    revision INTEGER NOT NULL, expires INTEGER NOT NULL, sum INTEGER NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX key_expires ON key (expires);
+
+CREATE TABLE inbox (
+    seq INTEGER PRIMARY KEY,
+    shard INTEGER NOT NULL, id BLOB NOT NULL, tenant TEXT NOT NULL, run BLOB NOT NULL,
+    sum INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX inbox_id ON inbox (id);
+CREATE INDEX inbox_shard ON inbox (shard);
+
+CREATE TABLE registry (
+    key TEXT PRIMARY KEY, revision INTEGER NOT NULL, sum INTEGER NOT NULL, value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blob (
+    seq INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX blob_key ON blob (tenant, id, digest);
+
+-- What lists show. Rows stay while their run is archived, and go with it.
+CREATE TABLE view_run (
+    tenant TEXT NOT NULL, id BLOB NOT NULL,
+    version INTEGER NOT NULL, status INTEGER NOT NULL, reason TEXT,
+    started_at INTEGER, ended_at INTEGER, created_at INTEGER NOT NULL,
+    workflow TEXT, revision INTEGER, requester TEXT NOT NULL, labels BLOB NOT NULL,
+    hook TEXT, delivery TEXT, fingerprint TEXT, trouble TEXT,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX view_run_status ON view_run (tenant, status, id);
+CREATE INDEX view_run_requester ON view_run (tenant, requester, id);
+CREATE INDEX view_run_workflow ON view_run (tenant, workflow, id) WHERE workflow IS NOT NULL;
+CREATE INDEX view_run_hook ON view_run (tenant, hook, id) WHERE hook IS NOT NULL;
+CREATE INDEX view_run_fingerprint ON view_run (tenant, fingerprint, id) WHERE fingerprint IS NOT NULL;
+CREATE INDEX view_run_delivery ON view_run (tenant, hook, delivery, id) WHERE delivery IS NOT NULL;
+
+CREATE TABLE view_label (
+    tenant TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, id BLOB NOT NULL,
+    PRIMARY KEY (tenant, name, value, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE view_approval (
+    tenant TEXT NOT NULL, run BLOB NOT NULL, step INTEGER NOT NULL, asking INTEGER NOT NULL,
+    state INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL,
+    step_name TEXT NOT NULL, workflow TEXT, action TEXT NOT NULL, permission INTEGER NOT NULL,
+    requester TEXT NOT NULL, not_requester INTEGER NOT NULL,
+    roles TEXT NOT NULL, lowest INTEGER NOT NULL, quorum INTEGER NOT NULL,
+    PRIMARY KEY (tenant, run, step, asking)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX view_approval_at ON view_approval (tenant, at);
+CREATE INDEX view_approval_state ON view_approval (tenant, state, at);

@@ -1,0 +1,110 @@
+//! What lists show: rows that are written in the transaction of the record that they come from.
+//!
+//! A list is walked along the one index that leaves the least to look at, newest first, once for each value that is asked
+//! for; the other filters are applied on the way.
+
+mod approvals;
+mod deliveries;
+mod runs;
+mod write;
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use engine::id::{RunKey, Tenant};
+
+use self::deliveries::Ring;
+pub(super) use self::write::{changed, created, removed};
+use super::commit::Writer;
+use super::core::{Core, lock};
+use crate::Error;
+use crate::port::{ApprovalFilter, ApprovalRow, Delivery, Page, Paged, RunFilter, RunRow, Views};
+
+/// Rows in one part of a list.
+const PAGE_MAX: usize = 1_000;
+
+pub(super) struct Lists {
+    core: Arc<Core>,
+    ring: Arc<Mutex<Ring>>,
+}
+
+impl Lists {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        let ring = Arc::default();
+        Self { core, ring }
+    }
+}
+
+#[async_trait]
+impl Views for Lists {
+    async fn runs(
+        &self,
+        tenant: &Tenant,
+        filter: &RunFilter,
+        page: &Page,
+    ) -> Result<Paged<RunRow>, Error> {
+        let (tenant, filter, page) = (tenant.clone(), filter.clone(), page.clone());
+        self.core
+            .read(move |conn| runs::list(conn, &tenant, &filter, &page))
+            .await
+    }
+
+    async fn approvals(
+        &self,
+        tenant: &Tenant,
+        filter: &ApprovalFilter,
+        page: &Page,
+    ) -> Result<Paged<ApprovalRow>, Error> {
+        let (tenant, filter, page) = (tenant.clone(), filter.clone(), page.clone());
+        self.core
+            .read(move |conn| approvals::list(conn, &tenant, &filter, &page))
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: &Tenant,
+        hook: &str,
+        page: &Page,
+    ) -> Result<Paged<Delivery>, Error> {
+        let noted = lock(&self.ring).of(tenant, hook);
+        let (tenant, hook, page) = (tenant.clone(), hook.to_owned(), page.clone());
+        self.core
+            .read(move |conn| Ok(deliveries::list(conn, &tenant, &hook, noted, &page)?))
+            .await
+    }
+
+    async fn note_delivery(&self, tenant: &Tenant, delivery: &Delivery) -> Result<(), Error> {
+        lock(&self.ring).note(tenant, delivery.clone());
+        Ok(())
+    }
+
+    async fn note_damaged(&self, key: &RunKey, what: &str) -> Result<(), Error> {
+        tracing::error!(run = %key.run, tenant = %key.tenant, what, "a run is damaged and parked");
+        let key = key.clone();
+        let work = move |writer: &mut Writer| Ok(write::damaged(&writer.conn, &key)?);
+        self.core.write(work, |()| ()).await
+    }
+}
+
+/// How many rows a page shows.
+fn limit(page: &Page) -> usize {
+    page.limit.clamp(1, PAGE_MAX)
+}
+
+/// The first `limit` of `items`, of which there is one more when another part follows; `cursor` names a row.
+fn paged<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Paged<T> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    Paged {
+        next: items.last().filter(|_| more).map(cursor),
+        items,
+        incomplete: false,
+    }
+}
+
+fn no_cursor(after: &str) -> Error {
+    Error::Conflict(format!(
+        "{after:?} is no cursor of this list: begin without one"
+    ))
+}
