@@ -111,38 +111,66 @@ async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The state of an agent in one word, wherever the answer says it.
+/// The state of an agent in one word: the worst of its instances, if it does not say one itself.
 pub(crate) fn state(agent: &Value) -> String {
-    let health = &agent["health"];
-    let words = [
-        text(agent, "state"),
-        text(agent, "status"),
-        text(health, "state"),
-        text(health, "status"),
-    ];
-    if let Some(word) = words.into_iter().find(|w| !w.is_empty()) {
+    if well(agent) == Some(false) {
+        return "unhealthy".to_owned();
+    }
+    let own = [text(agent, "state"), text(agent, "status")];
+    if let Some(word) = own.into_iter().find(|w| !w.is_empty()) {
         return word.to_owned();
     }
-    match health["healthy"]
-        .as_bool()
-        .or_else(|| agent["healthy"].as_bool())
-    {
-        Some(true) => "healthy".to_owned(),
-        Some(false) => "unhealthy".to_owned(),
-        None => health.as_str().unwrap_or("unknown").to_owned(),
-    }
+    let words: Vec<&str> = instances(agent).map(|i| text(i, "state")).collect();
+    let worst = ["backoff", "starting", "ready", "stopped"]
+        .into_iter()
+        .find(|w| words.contains(w));
+    worst
+        .unwrap_or(if well(agent) == Some(true) {
+            "healthy"
+        } else {
+            "idle"
+        })
+        .to_owned()
 }
 
-/// Whether an agent needs somebody: it answered that it is not well, or does not answer.
+/// Whether an agent needs somebody: it says that it is not well, or does not stay up.
 pub(crate) fn is_sick(agent: &Value) -> bool {
-    let healthy = agent["health"]["healthy"]
-        .as_bool()
-        .or_else(|| agent["healthy"].as_bool());
-    healthy == Some(false)
-        || matches!(
-            state(agent).as_str(),
-            "unhealthy" | "failed" | "crashed" | "restarting" | "backoff" | "error"
-        )
+    well(agent) == Some(false) || state(agent) == "backoff"
+}
+
+/// Why an agent is not well, in one line.
+pub(crate) fn trouble(agent: &Value) -> String {
+    let of = |from: &Value| {
+        let said = [
+            text(&from["health"], "message"),
+            text(from, "message"),
+            text(from, "last_error"),
+        ];
+        said.into_iter().find(|t| !t.is_empty()).map(str::to_owned)
+    };
+    of(agent)
+        .or_else(|| instances(agent).find_map(of))
+        .unwrap_or_else(|| error_text(&agent["error"]))
+}
+
+fn instances(agent: &Value) -> impl Iterator<Item = &Value> {
+    agent["instances"].as_array().into_iter().flatten()
+}
+
+/// What it says about its health, or what its instances say; one that is not well is enough.
+fn well(agent: &Value) -> Option<bool> {
+    let of = |from: &Value| {
+        let health = &from["health"];
+        let words = [
+            &health["ok"],
+            &health["healthy"],
+            &from["healthy"],
+            &from["ok"],
+        ];
+        words.into_iter().find_map(Value::as_bool)
+    };
+    let all = of(agent).into_iter().chain(instances(agent).filter_map(of));
+    all.reduce(|one, other| one && other)
 }
 
 async fn get(ctx: &Ctx, name: &str) -> Result<Exit> {
@@ -227,21 +255,10 @@ async fn health(ctx: &Ctx, name: &str) -> Result<Exit> {
         .json()?;
     let healthy = !is_sick(&answer);
     ctx.out.thing(&answer, name, || {
-        let said = [text(&answer, "message"), text(&answer["health"], "message")]
-            .into_iter()
-            .find(|t| !t.is_empty());
-        let error = error_text(&answer["error"]);
-        let detail = said.map(str::to_owned).unwrap_or(error);
+        let said = trouble(&clean(&answer));
         let word = if healthy { "healthy" } else { "unhealthy" };
-        crate::model::clean_text(&format!(
-            "{name} is {}{}",
-            word,
-            if detail.is_empty() {
-                detail
-            } else {
-                format!(": {detail}")
-            }
-        ))
+        let colon = if said.is_empty() { "" } else { ": " };
+        format!("{name} is {}{colon}{said}", ctx.out.paint().status(word))
     })?;
     Ok(if healthy { Exit::Ok } else { Exit::RunFailed })
 }
@@ -252,9 +269,21 @@ mod tests {
 
     #[test]
     fn health_is_understood_wherever_it_stands() {
-        assert!(is_sick(&json!({"health": {"healthy": false}})));
-        assert!(is_sick(&json!({"state": "unhealthy"})));
+        assert!(is_sick(
+            &json!({"health": {"ok": false, "message": "refused"}})
+        ));
+        assert!(is_sick(
+            &json!({"instances": [{"state": "ready"}, {"state": "backoff", "last_error": "exit 1"}]})
+        ));
+        assert!(is_sick(
+            &json!({"instances": [{"state": "ready", "health": {"ok": false, "message": "refused"}}]})
+        ));
         assert!(!is_sick(&json!({"state": "stopped"})));
-        assert_eq!(state(&json!({"healthy": true})), "healthy");
+        assert!(!is_sick(&json!({"instances": []})));
+        assert_eq!(state(&json!({"ok": true})), "healthy");
+        assert_eq!(
+            trouble(&json!({"instances": [{"last_error": "exit 1"}]})),
+            "exit 1"
+        );
     }
 }

@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::call::{Answer, Call};
 use crate::config::{Folder, Secret};
 use crate::exit::{Exit, Failure, Result};
+use crate::output::note;
 use crate::problem;
 use crate::target::{Credentials, Target, is_loopback};
 
@@ -35,8 +36,17 @@ pub(crate) struct Api {
     target: Target,
     credentials: RefCell<Credentials>,
     folder: Folder,
-    verbose: bool,
+    voice: Voice,
     deadline: RefCell<Option<Instant>>,
+}
+
+/// What the client may say on stderr by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Voice {
+    /// Nothing.
+    pub(crate) quiet: bool,
+    /// Each request, without its secrets.
+    pub(crate) verbose: bool,
 }
 
 /// What one sending of a request came to.
@@ -53,7 +63,7 @@ enum Sent {
 
 impl Api {
     /// A client for `target` that renews tokens in `folder`.
-    pub(crate) fn new(target: Target, folder: Folder, verbose: bool) -> Result<Self> {
+    pub(crate) fn new(target: Target, folder: Folder, voice: Voice) -> Result<Self> {
         let mut builder = Client::builder()
             .user_agent(concat!("miractl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
@@ -81,7 +91,7 @@ impl Api {
             target,
             credentials,
             folder,
-            verbose,
+            voice,
             deadline: RefCell::new(None),
         })
     }
@@ -160,8 +170,16 @@ impl Api {
                 Sent::Lost(_) if patient && call.repeatable() => pause,
                 Sent::Lost(why) => return Err(self.unreachable(call, &why, true)),
             };
-            give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
-            sleep(again.min(PATIENCE)).await;
+            if give_up.is_none() && !self.voice.quiet {
+                note(&format!(
+                    "no answer yet from {}; trying again",
+                    self.target.server
+                ));
+            }
+            let now = Instant::now();
+            give_up.get_or_insert(now + PATIENCE);
+            let end = self.deadline.borrow().unwrap_or(now + PATIENCE);
+            sleep_until(end.min(now + again)).await;
         }
     }
 
@@ -193,12 +211,12 @@ impl Api {
                 Sent::Lost("it does not answer".to_owned()),
             ),
         };
-        if self.verbose {
-            eprintln!(
+        if self.voice.verbose {
+            note(&format!(
                 "* {} {url} -> {sent} in {}ms",
                 call.method(),
                 started.elapsed().as_millis()
-            );
+            ));
         }
         Ok(result)
     }
@@ -286,7 +304,10 @@ impl Api {
             && let Err(failure) = self.keep(name, &credentials)
         {
             // The command itself can go on; only the next one asks for a token again.
-            eprintln!("warning: the token was not kept: {}", failure.message);
+            note(&format!(
+                "warning: the token was not kept: {}",
+                failure.message
+            ));
         }
         Ok(())
     }

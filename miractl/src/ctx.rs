@@ -3,8 +3,9 @@
 use std::cell::{OnceCell, RefCell};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
-use crate::client::Api;
+use crate::client::{Api, Voice};
 use crate::config::Folder;
 use crate::env::Env;
 use crate::exit::Result;
@@ -25,8 +26,8 @@ pub(crate) struct Ctx {
     pub(crate) no_input: bool,
     /// Show each request on stderr.
     pub(crate) verbose: bool,
-    /// What an interrupt has to speak about.
-    pub(crate) in_hand: RefCell<InHand>,
+    in_hand: RefCell<InHand>,
+    begun: Notify,
     api: OnceCell<Api>,
 }
 
@@ -61,6 +62,7 @@ impl Ctx {
             no_input: false,
             verbose: false,
             in_hand: RefCell::default(),
+            begun: Notify::new(),
             api: OnceCell::new(),
         }
     }
@@ -82,13 +84,33 @@ impl Ctx {
         }
         let target = self.target()?;
         self.warn_about(&target);
-        let api = Api::new(target, self.folder(), self.verbose)?;
+        let api = Api::new(target, self.folder(), self.voice())?;
         Ok(self.api.get_or_init(|| api))
     }
 
     /// Remembers what a signal has to speak about.
     pub(crate) fn hold(&self, what: InHand) {
         *self.in_hand.borrow_mut() = what;
+        self.begun.notify_one();
+    }
+
+    /// What was begun and not ended; nothing is, from then on.
+    pub(crate) fn let_go(&self) -> InHand {
+        self.in_hand.take()
+    }
+
+    /// Returns once something is in hand. Before that a signal ends the process as it ends any
+    /// other, also while it waits for its input.
+    pub(crate) async fn has_begun(&self) {
+        self.begun.notified().await;
+    }
+
+    /// What the client may say on stderr.
+    pub(crate) fn voice(&self) -> Voice {
+        Voice {
+            quiet: self.out.quiet,
+            verbose: self.verbose,
+        }
     }
 
     /// The present time.

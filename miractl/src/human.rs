@@ -56,7 +56,9 @@ pub(crate) fn dash(text: &str) -> &str {
 
 /// The ending of an id that tables show and every verb understands.
 pub(crate) fn short(id: &str) -> &str {
-    let is_uuid = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    // An approval's id is its run's, and behind a dot which one of it.
+    let uuid = id.split('.').next().unwrap_or_default();
+    let is_uuid = uuid.len() == 36 && uuid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     if is_uuid { &id[28..] } else { id }
 }
 
@@ -189,6 +191,10 @@ mod tests {
     #[test]
     fn only_uuids_are_shortened() {
         assert_eq!(short("0197c0de-1111-7abc-8def-0123456789ab"), "456789ab");
+        assert_eq!(
+            short("0197c0de-1111-7abc-8def-0123456789ab.3.1"),
+            "456789ab.3.1"
+        );
         assert_eq!(short("silence-noisy-alert"), "silence-noisy-alert");
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
         },
     };
     ctx.warn_about(&target);
-    let api = Api::new(target, ctx.folder(), ctx.verbose)?;
+    let api = Api::new(target, ctx.folder(), ctx.voice())?;
     api.renew().await?;
     keep(ctx, &place, &key)?;
     greet(ctx, &api, &place).await

@@ -82,6 +82,9 @@ fn main() -> ExitCode {
         }
     };
     let ctx = cli.ctx(env);
+    if !ctx.out.colour_err {
+        inquire::set_global_render_config(inquire::ui::RenderConfig::empty());
+    }
     match start(cli, &ctx) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -99,27 +102,35 @@ fn start(cli: Cli, ctx: &Ctx) -> Result<Exit> {
     runtime.block_on(async {
         let asked = tokio::select! {
             biased;
-            exit = signalled() => exit,
+            exit = signalled(ctx) => exit,
             done = cli.execute(ctx) => return done,
         };
-        // The verb's future is dropped by now: nothing of it writes any more.
-        farewell(ctx, asked).await;
+        // The verb's future is dropped by now: nothing of it writes any more. A second signal
+        // ends the goodbye too.
+        tokio::select! {
+            biased;
+            _ = received() => {}
+            () = farewell(ctx, asked) => {}
+        }
         Ok(asked)
     })
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn signalled() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
+/// Waits for SIGINT or SIGTERM, once there is something to say about them.
+async fn signalled(ctx: &Ctx) -> Exit {
+    ctx.has_begun().await;
+    received().await
+}
+
+async fn received() -> Exit {
+    let int = signal(SignalKind::interrupt());
+    let (Ok(mut int), Ok(mut term)) = (int, signal(SignalKind::terminate())) else {
         return std::future::pending().await;
     };
     tokio::select! {
         biased;
-        _ = terminate.recv() => Exit::Terminated,
-        _ = interrupt.recv() => Exit::Interrupted,
+        _ = term.recv() => Exit::Terminated,
+        _ = int.recv() => Exit::Interrupted,
     }
 }
 
@@ -130,7 +141,7 @@ async fn farewell(ctx: &Ctx, exit: Exit) {
     } else {
         "interrupted"
     };
-    match ctx.in_hand.take() {
+    match ctx.let_go() {
         InHand::Nothing => ctx.out.err(&format!("\n{word}")),
         InHand::Submitting { key } => {
             ctx.out.err(&format!(
@@ -168,10 +179,8 @@ fn bug(panic: &std::panic::PanicHookInfo<'_>) {
         .map(|l| format!(" at {}:{}", l.file(), l.line()))
         .unwrap_or_default();
     let what = panic.payload_as_str().unwrap_or("no message");
-    eprintln!(
-        "error: bug in miractl {}{place}: {what}",
-        env!("CARGO_PKG_VERSION")
-    );
-    eprintln!("hint: please report it with the command line, without secrets");
+    let version = env!("CARGO_PKG_VERSION");
+    output::note(&format!("error: bug in miractl {version}{place}: {what}"));
+    output::note("hint: please report it with the command line, without secrets");
     std::process::exit(i32::from(Exit::Bug.code()));
 }

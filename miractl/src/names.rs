@@ -22,54 +22,21 @@ pub(crate) async fn run_id(api: &Api, name: &str) -> Result<String> {
     if is_full(name) {
         return Ok(name.to_lowercase());
     }
-    let ending = check_ending(name, "run")?;
+    let ending = check_ending(name)?;
     let paging = Paging {
         limit: SEARCHED,
         all: false,
     };
     let page = fetch(api, Call::get(v1(["runs"])), paging).await?;
-    one_of(&page.items, &ending, "run").map_err(|failure| {
-        if failure.hint.is_some() {
-            failure
-        } else {
-            failure.hint("`miractl run list` shows the ids")
-        }
-    })
+    one_of(&page.items, &ending)
 }
 
-/// The approval that `name` means: its own id or ending, or its run's, which then has just one pending.
+/// The approval that `name` means: its own id, in which the run may be named like any run
+/// (`RUN.STEP.ASKING`), or its run's name, which then has just one pending.
 pub(crate) async fn approval_id(api: &Api, name: &str) -> Result<String> {
-    if name.starts_with('@') {
-        return pending_of(api, &run_id(api, name).await?).await;
-    }
-    match api.send(Call::get(v1(["approvals", name]))).await {
-        Ok(_) => return Ok(name.to_owned()),
-        Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::Usage) => {}
-        Err(failure) => return Err(failure),
-    }
-    if is_full(name) {
-        return pending_of(api, &name.to_lowercase()).await;
-    }
-    let ending = check_ending(name, "approval")?;
-    let page = fetch(
-        api,
-        Call::get(v1(["approvals"])),
-        Paging {
-            limit: SEARCHED,
-            all: false,
-        },
-    )
-    .await?;
-    if page.items.iter().any(|a| text(a, "id").ends_with(&ending)) {
-        return one_of(&page.items, &ending, "approval");
-    }
-    match run_id(api, name).await {
-        Ok(run) => pending_of(api, &run).await,
-        Err(failure) if failure.exit == Exit::NotFound => Err(Failure::not_found(format!(
-            "no approval and no run ends with `{name}`"
-        ))
-        .hint("`miractl approval list` shows what waits")),
-        Err(failure) => Err(failure),
+    match name.split_once('.') {
+        Some((run, rest)) => Ok(format!("{}.{rest}", run_id(api, run).await?)),
+        None => pending_of(api, &run_id(api, name).await?).await,
     }
 }
 
@@ -138,35 +105,33 @@ async fn pending_of(api: &Api, run: &str) -> Result<String> {
     }
 }
 
-fn one_of(items: &[Value], ending: &str, what: &str) -> Result<String> {
-    let ids: Vec<&str> = items
-        .iter()
-        .map(|item| text(item, "id"))
-        .filter(|id| id.ends_with(ending))
-        .collect();
+fn one_of(items: &[Value], ending: &str) -> Result<String> {
+    let ids = items.iter().map(|item| text(item, "id"));
+    let ids: Vec<&str> = ids.filter(|id| id.ends_with(ending)).collect();
     match ids.as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] => Err(Failure::not_found(format!(
-            "no {what} ends with `{ending}` among the newest"
-        ))),
-        several => Err(Failure::usage(format!(
-            "{} {what}s end with `{ending}`: write more of it",
-            several.len()
-        ))
-        .hint(several.join("\n      "))),
+        [] => Err(
+            Failure::not_found(format!("no run ends with `{ending}` among the newest"))
+                .hint("`miractl run list` shows the ids"),
+        ),
+        several => {
+            let found = format!(
+                "{} runs end with `{ending}`: write more of it",
+                several.len()
+            );
+            Err(Failure::usage(found).hint(several.join("\n      ")))
+        }
     }
 }
 
-fn check_ending(name: &str, what: &str) -> Result<String> {
+fn check_ending(name: &str) -> Result<String> {
     let name = name.to_lowercase();
-    if name.len() < ENDING_MIN || !name.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
-        return Err(Failure::usage(format!(
-            "`{name}` is no name of {} {what}",
-            if what == "run" { "a" } else { "an" }
-        ))
-        .hint(format!(
+    let is_ending = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if name.len() < ENDING_MIN || !name.chars().all(is_ending) {
+        let known = format!(
             "write its id, an ending of {ENDING_MIN} or more characters, @last or @last:WORKFLOW"
-        )));
+        );
+        return Err(Failure::usage(format!("`{name}` names no run")).hint(known));
     }
     Ok(name)
 }
@@ -183,11 +148,11 @@ mod tests {
     #[test]
     fn an_ending_must_be_long_enough_and_unique() {
         assert_eq!(
-            check_ending("abc12", "run").expect_err("5 characters").exit,
+            check_ending("abc12").expect_err("5 characters").exit,
             Exit::Usage
         );
         assert_eq!(
-            check_ending("hello-world", "run").expect_err("no hex").exit,
+            check_ending("hello-world").expect_err("no hex").exit,
             Exit::Usage
         );
         let items = [
@@ -195,13 +160,10 @@ mod tests {
             json!({"id": "1-baaaaa"}),
             json!({"id": "2-cccccc"}),
         ];
-        assert_eq!(one_of(&items, "cccccc", "run").expect("one"), "2-cccccc");
+        assert_eq!(one_of(&items, "cccccc").expect("one"), "2-cccccc");
+        assert_eq!(one_of(&items, "aaaaa").expect_err("two").exit, Exit::Usage);
         assert_eq!(
-            one_of(&items, "aaaaa", "run").expect_err("two").exit,
-            Exit::Usage
-        );
-        assert_eq!(
-            one_of(&items, "dddddd", "run").expect_err("none").exit,
+            one_of(&items, "dddddd").expect_err("none").exit,
             Exit::NotFound
         );
     }

@@ -149,10 +149,15 @@ impl Out {
         self.err(&format!("{word} {text}"));
     }
 
-    /// Prints a line on stderr; where stderr is gone there is nobody to tell.
+    /// Prints a line on stderr.
     pub(crate) fn err(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        note(text);
     }
+}
+
+/// Prints a line on stderr; where stderr is gone there is nobody to tell.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// A value as indented JSON.

@@ -28,13 +28,12 @@ impl Tone {
     /// The tone of a status word, of runs, steps, approvals, agents and deliveries alike.
     pub(crate) fn of(status: &str) -> Self {
         match status {
-            "succeeded" | "approved" | "used" | "healthy" | "ok" | "matched" | "created"
-            | "done" => Self::Good,
+            "succeeded" | "approved" | "used" | "healthy" | "ready" | "ok" | "matched"
+            | "created" | "done" => Self::Good,
             "failed" | "rejected" | "timed_out" | "unhealthy" | "error" | "refused"
             | "not_done" => Self::Bad,
-            "waiting" | "in_doubt" | "parked" | "pending_approval" | "degraded" | "expired" => {
-                Self::Attention
-            }
+            "waiting" | "in_doubt" | "parked" | "backoff" | "pending_approval" | "degraded"
+            | "expired" => Self::Attention,
             "running" | "starting" | "updated" => Self::Busy,
             "cancelled" | "skipped" | "pending" | "queued" | "withdrawn" | "unchanged"
             | "duplicate" | "stopped" | "unmatched" => Self::Dim,

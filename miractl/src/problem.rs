@@ -64,6 +64,10 @@ pub(crate) fn failure(status: StatusCode, body: &[u8]) -> Box<Failure> {
         message.unwrap_or_else(|| format!("the server answered {status}")),
     );
     failure.hint = problem.hint.or_else(|| hint(status).map(str::to_owned));
+    if problem.code.as_deref() == Some("not_supported") {
+        // A route of a later version: asked for wrongly here, and not a thing that is missing.
+        failure.exit = Exit::Usage;
+    }
     failure.code = problem.code;
     failure.request_id = problem.request_id;
     failure.spots = problem.errors.into_iter().map(Spot::from).collect();
@@ -158,6 +162,12 @@ mod tests {
         assert_eq!(failure.spots.len(), 2);
         assert_eq!((failure.spots[0].line, failure.spots[0].column), (12, 11));
         assert_eq!(failure.spots[1].line, 0);
+    }
+
+    #[test]
+    fn what_the_server_does_not_support_yet_is_wrong_usage() {
+        let body = br#"{"detail":"chat is not supported in this version","code":"not_supported"}"#;
+        assert_eq!(failure(StatusCode::NOT_FOUND, body).exit, Exit::Usage);
     }
 
     #[test]

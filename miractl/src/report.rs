@@ -22,7 +22,11 @@ pub(crate) fn print(failure: &Failure, out: &Out) {
 pub(crate) fn render(failure: &Failure, out: &Out) -> String {
     let paint = out.paint_err();
     let mut text = format!("{} {}\n", paint.tone(Tone::Bad, "error:"), failure.message);
-    for spot in &failure.spots {
+    // A single place without a line stands in the message already.
+    let told = |spot: &&Spot| {
+        spot.line > 0 || spot.hint.is_some() || !failure.message.contains(&spot.message)
+    };
+    for spot in failure.spots.iter().filter(told) {
         text.push_str(&place(spot, failure.source.as_ref(), "error", out));
     }
     if let Some(hint) = &failure.hint {

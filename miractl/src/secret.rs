@@ -94,7 +94,7 @@ async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
     let look = Look {
         headings: &["NAME", "VERSION", "AGE"],
         row: &|s| {
-            let at = time(s, "updated_at").or_else(|| time(s, "created_at"));
+            let at = time(s, "set_at");
             vec![
                 text(s, "name").into(),
                 s["version"]

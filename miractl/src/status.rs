@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::agent::{is_sick, state};
+use crate::agent::{is_sick, state, trouble};
 use crate::approval;
 use crate::call::{Call, v1};
 use crate::client::Api;
@@ -12,7 +12,7 @@ use crate::ctx::Ctx;
 use crate::exit::{Exit, Result};
 use crate::human::parse_since;
 use crate::list::{Page, Paging, fetch};
-use crate::model::{clean, error_text, text};
+use crate::model::{clean, text};
 use crate::output::Format;
 use crate::paint::Tone;
 use crate::run;
@@ -105,10 +105,10 @@ async fn find(api: &Api, since: Timestamp) -> Result<Found> {
     })
 }
 
+/// Rows of a list may name only the kind of what they wait for, as their reason.
 fn waits_for(run: &Value, kind: &str) -> bool {
-    run["waiting_for"]
-        .as_array()
-        .is_some_and(|waits| waits.iter().any(|w| text(w, "kind") == kind))
+    let named = run["waiting_for"].as_array().into_iter().flatten();
+    text(run, "reason") == kind || named.map(|w| text(w, "kind")).any(|k| k == kind)
 }
 
 fn in_doubt(run: &Value) -> bool {
@@ -217,12 +217,7 @@ fn agents(ctx: &Ctx, sick: &[Value]) -> Option<String> {
     let paint = ctx.out.paint();
     let mut table = Table::new(&["NAME", "STATE", "~WHY"]);
     for agent in sick.iter().map(clean) {
-        let why = [
-            text(&agent["health"], "message").to_owned(),
-            error_text(&agent["error"]),
-            text(&agent, "message").to_owned(),
-        ];
-        let why = why.into_iter().find(|w| !w.is_empty()).unwrap_or_default();
+        let why = trouble(&agent);
         table.row(vec![
             text(&agent, "name").into(),
             status(&state(&agent)),

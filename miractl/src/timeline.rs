@@ -122,6 +122,10 @@ fn of_run(kind: &str, event: &Value) -> Said {
         ),
         "RunStarted" => line("started", Tone::Plain),
         "RunEnded" => Some(Some(ended(event))),
+        "RunStopping" => line(
+            with_reason("stops".to_owned(), &error_text(&event["failure"])),
+            Tone::Attention,
+        ),
         "RunTimedOut" => line("its time is over", Tone::Bad),
         "RunResumed" => line(format!("resumed by {}", who()), Tone::Plain),
         "RunParked" => line(

@@ -137,7 +137,8 @@ pub(crate) async fn start(
         }
         failure.hint(format!("it is not known whether the run exists; the same command with --idempotency-key {key} finds it or makes it"))
     })?;
-    let replayed = answer.headers.get("idempotency-replayed").is_some();
+    let replayed =
+        how.idempotency_key.is_some() && answer.headers.contains_key("idempotency-replayed");
     let answer = answer.json()?;
     let id = text(&answer, "id").to_owned();
     ctx.hold(InHand::Following {

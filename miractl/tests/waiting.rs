@@ -70,7 +70,7 @@ fn an_approval_is_waited_through_unless_attention_is_asked_for() {
     );
     assert_eq!(done.code, 8, "{}", done.err);
     assert!(
-        done.err.contains("miractl approval approve bbbbbbbb"),
+        done.err.contains("miractl approval approve 456789ab.3.1"),
         "{}",
         done.err
     );

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// A run's id, and an approval's.
 pub(crate) const RUN: &str = "0197c0de-1111-7abc-8def-0123456789ab";
 /// An approval's id.
-pub(crate) const APPROVAL: &str = "0197c0de-2222-7abc-8def-bbbbbbbbbbbb";
+pub(crate) const APPROVAL: &str = "0197c0de-1111-7abc-8def-0123456789ab.3.1";
 
 /// A request as it came.
 #[derive(Clone, Debug)]
