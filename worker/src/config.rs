@@ -1,0 +1,97 @@
+use engine::duration::Duration;
+use engine::id::Shard;
+use serde::{Deserialize, Serialize};
+
+/// What can be set about a worker. The defaults suit one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The pool of which it takes jobs.
+    pub pool: String,
+    /// Calls at the same time.
+    pub slots: usize,
+    /// Jobs in hand, those included whose report no owner has confirmed yet. With so many, no more are taken.
+    pub held_max: usize,
+    /// How long a call waits for its plugin to come up; a longer wait of a plugin that crashes again and again is a
+    /// failure.
+    pub ready: Duration,
+    /// How long a checkpoint is kept.
+    pub checkpoints: Duration,
+    /// How long READ calls may still go on once the worker is asked to stop; then they are cut and handed back. MODIFY
+    /// and ADMIN calls are waited for up to their own deadline.
+    pub drain: Duration,
+    /// Plugins.
+    pub plugins: Plugins,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pool: "default".to_owned(),
+            slots: 100,
+            held_max: 1_000,
+            ready: Duration::from_secs(15),
+            checkpoints: Duration::from_secs(86_400),
+            drain: Duration::from_secs(8),
+            plugins: Plugins::default(),
+        }
+    }
+}
+
+/// What can be set about co-located plugins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plugins {
+    /// A plugin that was not called for so long is stopped.
+    pub idle: Duration,
+    /// How long a plugin may take from its start to the end of its registration.
+    pub start: Duration,
+    /// How long a plugin may take to end when it is asked to; then it is killed.
+    pub stop: Duration,
+    /// How long `--manifest` may take.
+    pub manifest: Duration,
+    /// A running plugin is asked for its health so often.
+    pub health: Duration,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            start: Duration::from_secs(10),
+            stop: Duration::from_secs(5),
+            manifest: Duration::from_secs(10),
+            health: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a worker is told by who starts it, and no file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name: owners and people see it. No two workers that live at the same time may share one.
+    pub name: String,
+    /// All shards of the installation: to the owner of each it says what it has in hand, and how many slots are free.
+    pub shards: Vec<Shard>,
+}
+
+/// One of the lengths of time above, for a timer.
+pub(crate) fn time(duration: Duration) -> std::time::Duration {
+    std::time::Duration::from_millis(duration.millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_stay_as_they_are_documented() {
+        let printed = serde_json::to_value(Config::default()).expect("plain values");
+        let expected = serde_json::json!({
+            "pool": "default", "slots": 100, "held_max": 1_000, "ready": "15s", "checkpoints": "1d", "drain": "8s",
+            "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s" },
+        });
+        assert_eq!(printed, expected);
+        assert!(serde_json::from_str::<Config>(r#"{"slot": 1}"#).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// Shorter secrets are not looked for: they would be found in everything.
+const SECRET_BYTES_MIN: usize = 6;
+
+/// Secrets that must never be written down, and what is written in their place: `***name***`.
+#[derive(Default)]
+pub struct Masks(Vec<Mask>);
+
+struct Mask {
+    secret: Zeroizing<String>,
+    instead: String,
+}
+
+impl Masks {
+    /// From now on, `secret` is written as `***name***`; also where it was escaped as JSON escapes it.
+    pub fn add(&mut self, name: &str, secret: &str) {
+        if secret.len() < SECRET_BYTES_MIN {
+            return;
+        }
+        let escaped = Value::from(secret).to_string();
+        let escaped = &escaped[1..escaped.len() - 1];
+        for form in [secret, escaped] {
+            if !self.0.iter().any(|m| *m.secret == form) {
+                self.0.push(Mask {
+                    secret: Zeroizing::new(form.to_owned()),
+                    instead: format!("***{name}***"),
+                });
+            }
+        }
+        // The longest first, or a part of it would be replaced and the rest would stay.
+        self.0.sort_by_key(|m| std::cmp::Reverse(m.secret.len()));
+    }
+
+    /// Whether there is nothing to hide.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `text` without the secrets.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut clean = Cow::Borrowed(text);
+        for mask in &self.0 {
+            if clean.contains(mask.secret.as_str()) {
+                clean = Cow::Owned(clean.replace(mask.secret.as_str(), &mask.instead));
+            }
+        }
+        clean
+    }
+
+    /// Takes the secrets out of every string and key of a value.
+    pub fn value(&self, value: &mut Value) {
+        if self.is_empty() {
+            return;
+        }
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(clean) = self.text(text) {
+                    *text = clean;
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(|item| self.value(item)),
+            Value::Object(map) => {
+                map.values_mut().for_each(|item| self.value(item));
+                if map
+                    .keys()
+                    .any(|key| matches!(self.text(key), Cow::Owned(_)))
+                {
+                    *map = std::mem::take(map)
+                        .into_iter()
+                        .map(|(key, item)| (self.text(&key).into_owned(), item))
+                        .collect();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Masks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Masks({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn masks() -> Masks {
+        let mut masks = Masks::default();
+        masks.add("token", "hunter22");
+        masks.add("long", "hunter22-and-more");
+        masks.add("quoted", "say \"friend\"");
+        masks.add("pin", "12345");
+        masks
+    }
+
+    #[test]
+    fn a_secret_is_written_as_its_name_wherever_it_stands() {
+        let mut value =
+            json!({ "a": ["Bearer hunter22", 1], "hunter22": { "x": "hunter22-and-more!" } });
+        masks().value(&mut value);
+        let expected =
+            json!({ "a": ["Bearer ***token***", 1], "***token***": { "x": "***long***!" } });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn an_escaped_secret_is_found_too() {
+        let text = json!({ "q": "say \"friend\"" }).to_string();
+        assert_eq!(masks().text(&text), r#"{"q":"***quoted***"}"#);
+    }
+
+    #[test]
+    fn a_short_secret_and_other_text_stay() {
+        let masks = masks();
+        assert!(matches!(masks.text("12345 and nothing"), Cow::Borrowed(_)));
+        assert_eq!(format!("{masks:?}"), "Masks(4)");
+    }
+}

@@ -1,0 +1,92 @@
+//! What became of an attempt, told until the owner has it.
+
+use std::time::Duration;
+
+use engine::command::{Command, Outcome};
+use engine::digest::Digest;
+use engine::id::{CommandId, Nonce};
+use engine::job::{AttemptKey, Word};
+use store::port::Message;
+use tokio::time::{sleep, timeout};
+
+use crate::Shared;
+use crate::failure::patiently;
+
+/// How long the owner's answer is waited for; then it is told again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wait before telling again.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Tells the owner until it has confirmed, which it also does when it rejects. May be lost with this worker: a READ is
+/// then done again.
+pub(crate) async fn say(shared: &Shared, attempt: &AttemptKey, outcome: Outcome) {
+    let word = Word::Report {
+        attempt: attempt.clone(),
+        outcome,
+    };
+    let mut wait = Duration::from_millis(20);
+    while !told(shared, attempt, word.clone()).await {
+        sleep(wait).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+}
+
+async fn told(shared: &Shared, attempt: &AttemptKey, word: Word) -> bool {
+    let said = shared.ports.jobs.say(attempt.key.run.shard(), word);
+    matches!(timeout(PATIENCE, said).await, Ok(Ok(_)))
+}
+
+/// Puts the outcome into the owner's inbox, where it survives this worker and the owner: what a change became of is
+/// never found out by doing it again.
+pub(crate) async fn send(shared: &Shared, attempt: &AttemptKey, outcome: Outcome) {
+    let command = Command::Report {
+        step: attempt.step,
+        attempt: attempt.attempt,
+        outcome,
+    };
+    let message = Message {
+        id: command_id(attempt),
+        key: attempt.key.clone(),
+        body: minicbor::to_vec(&command).expect("writing into memory cannot fail"),
+    };
+    let sent = patiently(|| shared.ports.inbox.send(attempt.key.run.shard(), &message)).await;
+    if let Err(error) = sent {
+        // The owner finds that nobody holds the attempt any more, and settles it as an unknown outcome.
+        tracing::error!(run = %attempt.key.run, %error, "the inbox does not take a report");
+    }
+}
+
+/// One report per attempt, however often it is sent.
+fn command_id(attempt: &AttemptKey) -> CommandId {
+    let AttemptKey { key, step, attempt } = attempt;
+    let name = format!("report {} {} {} {}", key.tenant, key.run, step.0, attempt.0);
+    let (first, _) = Digest::of(name.as_bytes())
+        .as_bytes()
+        .split_first_chunk()
+        .map(|(first, rest)| (*first, rest.len()))
+        .expect("a digest has 32 bytes");
+    Nonce(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::id::{Attempt, RunId, RunKey, Shard, StepNo, Tenant};
+
+    #[test]
+    fn a_report_has_one_id_and_no_other_attempt_has_it() {
+        let run = RunId::new(engine::time::Timestamp::from_millis(1), Shard(0), 7);
+        let key = RunKey {
+            tenant: Tenant::default(),
+            run,
+        };
+        let attempt = |step, attempt| AttemptKey {
+            key: key.clone(),
+            step: StepNo(step),
+            attempt: Attempt(attempt),
+        };
+        assert_eq!(command_id(&attempt(1, 2)), command_id(&attempt(1, 2)));
+        assert_ne!(command_id(&attempt(1, 2)), command_id(&attempt(1, 3)));
+        assert_ne!(command_id(&attempt(1, 2)), command_id(&attempt(12, 2)));
+    }
+}
