@@ -51,7 +51,7 @@ pub(crate) struct ListCmd {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  miractl approval get 5c1d2e3f
+  miractl approval get 9f3a21bc.3.1
   miractl approval get @last")]
 pub(crate) struct GetCmd {
     /// The approval, or the run that waits for it
@@ -65,9 +65,9 @@ pub(crate) struct GetCmd {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  miractl approval approve 5c1d2e3f
+  miractl approval approve 9f3a21bc.3.1
   miractl approval approve @last --comment 'maintenance window'
-  miractl approval approve 5c1d2e3f --digest sha256:9b0d…   (in scripts)")]
+  miractl approval approve 9f3a21bc.3.1 --digest sha256:9b0d…   (in scripts)")]
 pub(crate) struct ApproveCmd {
     #[command(flatten)]
     decision: DecisionArgs,
@@ -79,7 +79,7 @@ pub(crate) struct ApproveCmd {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  miractl approval reject 5c1d2e3f --comment 'not during the sale'")]
+  miractl approval reject 9f3a21bc.3.1 --comment 'not during the sale'")]
 pub(crate) struct RejectCmd {
     #[command(flatten)]
     decision: DecisionArgs,

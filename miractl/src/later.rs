@@ -50,23 +50,27 @@ const VERBS: &[(&str, &[&str])] = &[
 const FLAGS: &[(&str, &str)] = &[("login", "oidc"), ("apply", "prune")];
 
 /// Adds them to the command line, hidden.
-pub(crate) fn add(mut command: Command) -> Command {
-    for (group, verbs) in VERBS {
-        let stubs = verbs.iter().map(|verb| stub(verb));
-        command = if group.is_empty() {
-            command.subcommands(stubs)
-        } else {
-            command.mut_subcommand(group, |c| c.subcommands(stubs))
-        };
-    }
-    for (verb, flag) in FLAGS {
-        let arg = Arg::new(flag)
-            .long(flag)
-            .action(ArgAction::SetTrue)
-            .hide(true);
-        command = command.mut_subcommand(verb, |c| c.arg(arg));
-    }
+pub(crate) fn add(command: Command) -> Command {
     command
+        .mut_subcommands(|verb| {
+            let name = verb.get_name().to_owned();
+            let flags = FLAGS.iter().filter(|(of, _)| *of == name);
+            let flags = flags.map(|(_, flag)| {
+                Arg::new(flag)
+                    .long(flag)
+                    .action(ArgAction::SetTrue)
+                    .hide(true)
+            });
+            verb.args(flags).subcommands(stubs(&name))
+        })
+        .subcommands(stubs(""))
+}
+
+fn stubs(group: &str) -> impl Iterator<Item = Command> {
+    let of = VERBS.iter().filter(move |(of, _)| *of == group);
+    of.flat_map(|(_, verbs)| verbs.iter().map(|verb| stub(verb)))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn stub(verb: &'static str) -> Command {
