@@ -1,8 +1,9 @@
 //! From one type to another: `int(x)`, `string(x)`, `type(x)` …; and `size`.
 
 use super::super::meter::{Fault, Meter};
+use super::super::output;
 use super::super::time::{self, shorten};
-use super::super::value::{self, Value};
+use super::super::value::Value;
 use super::{P, Signature, function, method, mismatch, text};
 
 pub(super) static TABLE: &[Signature] = &[
@@ -84,7 +85,7 @@ fn bytes_to_string<'a>(meter: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a
 
 fn to_string<'a>(meter: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault> {
     match args {
-        [value] => Ok(Value::text(value::to_text(meter, value)?)),
+        [value] => Ok(Value::text(output::to_text(meter, value)?)),
         _ => mismatch("a value", None),
     }
 }

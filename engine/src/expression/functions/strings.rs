@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::super::meter::{Fault, Meter};
-use super::super::value::{self, CELL_BYTES, List, Value};
+use super::super::output;
+use super::super::value::{CELL_BYTES, List, Value};
 use super::{P, Signature, function, int, method, mismatch, text};
 
 pub(super) static TABLE: &[Signature] = &[
@@ -332,9 +333,9 @@ fn formatted(
     let digits = precision.unwrap_or(6);
     Ok(match (verb, value) {
         ('s', Value::List(_) | Value::Map(_) | Value::Null) => {
-            value::to_json(meter, value)?.to_string()
+            output::to_json(meter, value)?.to_string()
         }
-        ('s', _) => value::to_text(meter, value)?,
+        ('s', _) => output::to_text(meter, value)?,
         ('d' | 'b' | 'o' | 'x' | 'X', Value::Int(value)) => signed(verb, *value),
         ('d', Value::Uint(value)) => value.to_string(),
         ('b', Value::Bool(value)) => u8::from(*value).to_string(),
