@@ -1,7 +1,6 @@
 //! Makes a plan of a workflow: every expression is parsed and checked against what is in scope where it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -491,24 +490,25 @@ fn type_of(tree: &Tree) -> Type {
 }
 
 fn element_of(ty: &Type) -> Option<Type> {
-    match ty {
-        Type::List(element) => Some((**element).clone()),
-        Type::Nullable(inner) => element_of(inner),
-        _ => None,
+    if let Type::Nullable(inner) = ty {
+        return element_of(inner);
     }
+    let Type::List(element) = ty else { return None };
+    Some((**element).clone())
 }
 
 fn field_of(ty: &Type, name: &str) -> Option<Type> {
-    match ty {
-        Type::Object(object) => {
-            let Object { fields, rest } = &**object;
-            fields.get(name).or(rest.as_ref()).cloned()
-        }
-        Type::Map(value) => Some((**value).clone()),
-        Type::Labels => Some(Type::String),
-        Type::Nullable(inner) => field_of(&Arc::clone(inner), name),
-        _ => None,
+    if let Type::Nullable(inner) = ty {
+        return field_of(inner, name);
     }
+    if let Type::Map(value) = ty {
+        return Some((**value).clone());
+    }
+    let Type::Object(object) = ty else {
+        return None;
+    };
+    let Object { fields, rest } = &**object;
+    fields.get(name).or(rest.as_ref()).cloned()
 }
 
 /// A list without anything to compute is a literal.

@@ -231,7 +231,7 @@ pub(super) fn schema() -> Value {
     #[serde(untagged)]
     enum Document {
         Workflow(Box<Workflow>),
-        Hook(Hook),
+        Hook(Box<Hook>),
     }
     let mut schema = schemars::schema_for!(Document);
     schema.insert(

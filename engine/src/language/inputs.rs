@@ -4,7 +4,7 @@ use serde_json::{Number, Value as Json};
 
 use crate::definition::{Input, InputType, Workflow};
 use crate::duration::Duration;
-use crate::language::read::nearest;
+use crate::expression::nearest::did_you_mean;
 use crate::schema::Schema;
 use crate::time::Timestamp;
 
@@ -30,8 +30,7 @@ pub fn inputs(
     let mut problems = Vec::new();
     let mut inputs = serde_json::Map::new();
     for name in given.keys().filter(|n| !workflow.inputs.contains_key(*n)) {
-        let near = nearest(name, workflow.inputs.keys().map(String::as_str));
-        let hint = near.map(|n| format!("did you mean {n}?"));
+        let hint = did_you_mean(name, workflow.inputs.keys().map(String::as_str));
         problems.push(BadInput {
             name: name.clone(),
             message: "the workflow has no such input".to_owned(),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::expression::nearest::did_you_mean;
 use crate::language::{Problem, document};
 use crate::yaml::{Entry, Literal, Node, Position};
 
@@ -37,19 +38,6 @@ pub(super) fn join(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The nearest of `known` to `word`, when it is near enough to be meant.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let scored = known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(word, k), k));
-    let best = scored.min()?;
-    (best.0 <= (word.len() / 3).max(2)).then_some(best.1)
-}
-
-pub(super) fn did_you_mean(word: Option<&str>) -> Option<String> {
-    word.map(|w| format!("did you mean {w}?"))
-}
-
 impl Reader {
     pub(super) fn problem(&mut self, at: Position, pointer: &str, message: impl Into<String>) {
         self.hinted(at, pointer, message, None);
@@ -68,6 +56,12 @@ impl Reader {
             message: message.into(),
             hint,
         });
+    }
+
+    /// Whether something under `pointer` is known to be wrong.
+    pub(super) fn has_problem_under(&self, pointer: &str) -> bool {
+        let inside = format!("{pointer}/");
+        self.problems.iter().any(|p| p.pointer.starts_with(&inside))
     }
 
     /// The mapping of a documented type; `later` are keys of the language that this version does not have.
@@ -111,7 +105,7 @@ impl Reader {
             );
             return;
         }
-        let hint = did_you_mean(nearest(key, known.iter().map(String::as_str)));
+        let hint = did_you_mean(key, known.iter().map(String::as_str));
         let hint = hint.or_else(|| Some(format!("known keys: {}", known.join(", "))));
         self.hinted(
             entry.at,
@@ -219,7 +213,7 @@ impl Reader {
             return Some(value);
         }
         let words = words::<T>();
-        let hint = did_you_mean(nearest(text, words.iter().map(String::as_str)));
+        let hint = did_you_mean(text, words.iter().map(String::as_str));
         let message = format!(
             "{text:?} is not possible here: it is one of {}",
             words.join(", ")

@@ -4,9 +4,10 @@ use crate::definition::{
     ApprovalRule, ForEach, MaxFailed, OnReject, OnTimeout, Retry, Step, StepKind, TimeRange,
 };
 use crate::duration::Duration;
+use crate::expression::nearest::did_you_mean;
 use crate::id::is_step_id;
 use crate::language::document;
-use crate::language::read::{Fields, Reader, did_you_mean, join, nearest};
+use crate::language::read::{Fields, Reader, join};
 use crate::manifest::{ActionName, Actions};
 use crate::principal::Role;
 use crate::yaml::{Literal, Node};
@@ -135,7 +136,8 @@ impl Reader {
                     message: self.optional_text(fields, "message"),
                 })
             }
-            [] if LATER.iter().any(|k| fields.get(k).is_some()) => None,
+            // Whatever else is written there has a problem of its own already.
+            [] if self.has_problem_under(&fields.pointer) => None,
             _ => {
                 let message = "exactly one of uses, wait and assert says what the step does";
                 self.problem(fields.node.at, &fields.pointer, message);
@@ -169,7 +171,7 @@ impl Reader {
         actions: &Actions,
     ) {
         let names: Vec<String> = actions.keys().map(ToString::to_string).collect();
-        let near = nearest(&action.to_string(), names.iter().map(String::as_str));
+        let near = did_you_mean(&action.to_string(), names.iter().map(String::as_str));
         let of_agent = || {
             let prefix = format!("{}/", action.agent);
             let of: Vec<&str> = names
@@ -179,7 +181,7 @@ impl Reader {
                 .collect();
             (!of.is_empty()).then(|| format!("{} has: {}", action.agent, of.join(", ")))
         };
-        let hint = did_you_mean(near).or_else(of_agent);
+        let hint = near.or_else(of_agent);
         let hint = hint.or_else(|| Some("`miractl agent list` shows what there is".to_owned()));
         self.hinted(
             node.at,

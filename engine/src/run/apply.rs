@@ -18,6 +18,10 @@ const TRIES_KEPT: usize = 100;
 
 impl<S: Steps> State<S> {
     /// Makes `event`, decided at `at`, part of the state. An event about a step that does not exist changes nothing.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: each event, and the one call that it makes"
+    )]
     pub(crate) fn apply(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::RunCreated(_) => {}

@@ -27,15 +27,10 @@ impl Draft<'_> {
         };
         let scope = self.step_scope(no);
         let labels = self.labels(expression.names(), &scope);
-        let items = match self.json(expression, &scope)? {
-            Json::Array(items) => items,
-            other => {
-                return Err(failure(
-                    Code::Expression,
-                    format!("for_each needs a list, and this is {}", kind(&other)),
-                )
-                .into());
-            }
+        let items = self.json(expression, &scope)?;
+        let Json::Array(items) = items else {
+            let message = format!("for_each needs a list, and this is {}", kind(&items));
+            return Err(failure(Code::Expression, message).into());
         };
         if self.state.steps.count() + items.len() > STEPS_MAX {
             return Err(limit(format!(

@@ -21,6 +21,9 @@ mod settle;
 mod state;
 mod wake;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -259,41 +262,32 @@ impl Run {
     pub fn owed(&self) -> impl Iterator<Item = Owed> + '_ {
         let parked = self.state.head.parked.is_some();
         let open = self.state.head.open.iter().filter(move |_| !parked);
-        open.filter_map(|no| self.state.steps.get(*no))
-            .filter_map(|step| match step.at {
-                At::Dispatched { attempt, .. } => Some(Owed {
-                    step: step.no,
-                    attempt,
-                    granted: false,
-                }),
-                At::Granted { attempt, .. } => Some(Owed {
-                    step: step.no,
-                    attempt,
-                    granted: true,
-                }),
-                At::Nothing
-                | At::Wait { .. }
-                | At::Prepared
-                | At::Approval
-                | At::Retry { .. }
-                | At::Settlement { .. }
-                | At::Doubt
-                | At::Items => None,
+        let steps = open.filter_map(|no| self.state.steps.get(*no));
+        steps.filter_map(|step| {
+            let (attempt, _) = step.at.attempt()?;
+            let granted = matches!(step.at, At::Granted { .. });
+            Some(Owed {
+                step: step.no,
+                attempt,
+                granted,
             })
+        })
     }
 
     /// Until when a granted call may begin; `None` when this attempt has no grant for this nonce.
     #[must_use]
     pub fn granted(&self, step: StepNo, attempt: Attempt, nonce: Nonce) -> Option<Timestamp> {
-        match self.state.steps.get(step)?.at {
-            At::Granted {
-                attempt: a,
-                nonce: n,
-                start_by,
-                ..
-            } if a == attempt && n == nonce => Some(start_by),
-            _ => None,
-        }
+        let step = self.state.steps.get(step)?;
+        let At::Granted {
+            attempt: held,
+            nonce: bound,
+            start_by,
+            ..
+        } = step.at
+        else {
+            return None;
+        };
+        (held == attempt && bound == nonce).then_some(start_by)
     }
 
     /// Whether somebody still waits for this attempt; if not, a READ call may be cut.
@@ -307,11 +301,7 @@ impl Run {
     #[must_use]
     pub fn job(&self, no: StepNo) -> Option<Job> {
         let step = self.state.steps.get(no)?;
-        let (attempt, look_up) = match step.at {
-            At::Dispatched { attempt, look_up } => (attempt, look_up),
-            At::Granted { attempt, .. } => (attempt, false),
-            _ => return None,
-        };
+        let (attempt, look_up) = step.at.attempt()?;
         let created = &self.state.head.created;
         let last_lost = step.attempts.iter().rev().nth(1).is_some_and(|t| t.lost);
         Some(Job {

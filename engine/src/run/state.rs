@@ -222,6 +222,25 @@ pub enum At {
     Items,
 }
 
+impl At {
+    /// The attempt that is under way, and whether it looks up an earlier call.
+    #[must_use]
+    pub fn attempt(&self) -> Option<(Attempt, bool)> {
+        match self {
+            Self::Dispatched { attempt, look_up } => Some((*attempt, *look_up)),
+            Self::Granted { attempt, .. } => Some((*attempt, false)),
+            Self::Nothing
+            | Self::Wait { .. }
+            | Self::Prepared
+            | Self::Approval
+            | Self::Retry { .. }
+            | Self::Settlement { .. }
+            | Self::Doubt
+            | Self::Items => None,
+        }
+    }
+}
+
 /// The consent that a step needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consent {

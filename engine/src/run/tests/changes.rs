@@ -1,0 +1,231 @@
+//! MODIFY and ADMIN: grants, and what becomes of calls whose outcome is unknown.
+
+use serde_json::json;
+
+use super::bench::{Bench, failure, principal, refused};
+use crate::code::Code;
+use crate::command::{Command, Outcome};
+use crate::event::{RunStatus, StepStatus};
+use crate::facts::Rejection;
+use crate::id::Nonce;
+
+fn approved(action: &str) -> Bench {
+    let text =
+        format!("workflow: w\nsteps: [{{ id: a, uses: demo/{action}, with: {{ key: k }} }}]\n");
+    let mut bench = Bench::started(&text, json!({}));
+    bench.decide("a", "erik", true).expect("may");
+    bench
+}
+
+fn granted(action: &str) -> Bench {
+    let mut bench = approved(action);
+    bench.begin("a").expect("granted");
+    bench
+}
+
+#[test]
+fn a_change_without_a_grant_is_never_believed() {
+    let mut bench = approved("change");
+    let outcome = Outcome::Succeeded {
+        output: Bench::value(json!({})),
+    };
+    assert_eq!(refused(bench.report("a", outcome)), Code::Conflict);
+    assert_eq!(bench.status("a"), StepStatus::Running);
+}
+
+#[test]
+fn the_same_nonce_is_granted_again_and_another_is_not() {
+    let mut bench = granted("change");
+    assert!(bench.begin("a").expect("again").is_empty());
+    let (step, attempt) = (bench.no("a"), bench.attempt("a"));
+    assert!(bench.run.granted(step, attempt, Nonce([9; 16])).is_some());
+    let other = Command::Begin {
+        step,
+        attempt,
+        nonce: Nonce([8; 16]),
+        worker: "w2".to_owned(),
+    };
+    assert_eq!(bench.ask(other), Err(Rejection::Stale));
+}
+
+#[test]
+fn a_lost_change_that_was_never_granted_goes_out_again_freely() {
+    let mut bench = approved("change");
+    for _ in 0..10 {
+        bench.lose("a", true, false).expect("current");
+    }
+    assert_eq!(bench.owed(), ["a"]);
+}
+
+#[test]
+fn a_granted_change_of_unknown_outcome_is_never_repeated_by_itself() {
+    let mut bench = granted("change");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+    assert_eq!(bench.run_status(), RunStatus::Waiting);
+    assert!(bench.owed().is_empty());
+    bench.later(86_400_000);
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+}
+
+#[test]
+fn it_is_settled_only_when_the_call_cannot_be_under_way_any_more() {
+    let mut bench = granted("change");
+    bench.lose("a", true, false).expect("current");
+    assert!(
+        bench.later(599_999).is_empty(),
+        "the call's own deadline is 10 min"
+    );
+    bench.later(1);
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+}
+
+#[test]
+fn a_late_report_of_the_granted_attempt_settles_it() {
+    let mut bench = granted("change");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    bench.succeed("a", json!({}));
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn a_person_settles_a_doubt() {
+    for (done, status) in [(true, RunStatus::Succeeded), (false, RunStatus::Running)] {
+        let mut bench = granted("change");
+        bench.lose("a", true, true).expect("current");
+        bench.wake();
+        let resolve = |who: &str| Command::Resolve {
+            step: "a".to_owned(),
+            done,
+            output: None,
+            comment: "looked".to_owned(),
+            who: principal(who),
+        };
+        assert_eq!(refused(bench.ask(resolve("olga"))), Code::Forbidden);
+        bench.must(resolve("erik"));
+        assert_eq!(bench.run_status(), status);
+    }
+}
+
+#[test]
+fn a_look_up_settles_what_it_finds() {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    assert_eq!(
+        bench.run.job(bench.no("a")).map(|j| j.kind),
+        Some(crate::job::JobKind::LookUp)
+    );
+    let output = Bench::value(json!({"value": "made"}));
+    bench
+        .report("a", Outcome::LookedUpDone { output })
+        .expect("current");
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn not_done_is_believed_only_after_the_settle_time() {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    bench
+        .report("a", Outcome::LookedUpNotDone)
+        .expect("current");
+    assert!(bench.owed().is_empty(), "a request may still be travelling");
+    bench.later(5_000);
+    bench
+        .report("a", Outcome::LookedUpNotDone)
+        .expect("current");
+    let job = bench.run.job(bench.no("a")).expect("a job");
+    assert_eq!(job.kind, crate::job::JobKind::Call);
+    assert_eq!(job.idempotency_key, format!("{}.0", bench.run.key().run));
+    bench.begin("a").expect("the approval covers all attempts");
+    bench.succeed("a", json!({}));
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn look_ups_that_cannot_tell_end_with_a_person() {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    for _ in 0..5 {
+        bench.later(60_000);
+        bench
+            .report(
+                "a",
+                Outcome::LookedUpUnknown {
+                    reason: "down".to_owned(),
+                },
+            )
+            .expect("current");
+    }
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+}
+
+#[test]
+fn an_idempotent_change_is_repeated_with_its_key() {
+    let mut bench = granted("put");
+    let key = bench.run.job(bench.no("a")).expect("a job").idempotency_key;
+    bench
+        .report(
+            "a",
+            Outcome::Unknown {
+                reason: "reset".to_owned(),
+                plugin_dead: true,
+            },
+        )
+        .expect("current");
+    bench.wake();
+    let job = bench.run.job(bench.no("a")).expect("a job");
+    assert_eq!((job.idempotency_key, job.attempt.0), (key, 2));
+    bench.begin("a").expect("a grant of its own");
+    bench.succeed("a", json!({}));
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn a_failed_change_is_retried_only_when_it_was_not_made() {
+    let text = "workflow: w\nsteps: [{ id: a, uses: demo/change, with: { key: k }, retry: { attempts: 2 } }]\n";
+    for (not_made, status) in [(true, RunStatus::Running), (false, RunStatus::Failed)] {
+        let mut bench = Bench::started(text, json!({}));
+        bench.decide("a", "erik", true).expect("may");
+        bench.begin("a").expect("granted");
+        bench
+            .report(
+                "a",
+                Outcome::Failed {
+                    failure: failure(true, not_made),
+                },
+            )
+            .expect("current");
+        assert_eq!(bench.run_status(), status);
+    }
+}
+
+#[test]
+fn a_grant_that_was_not_used_is_given_back() {
+    let mut bench = granted("change");
+    bench
+        .report(
+            "a",
+            Outcome::NotCalled {
+                reason: "draining".to_owned(),
+            },
+        )
+        .expect("current");
+    assert_eq!(bench.owed(), ["a"]);
+    assert_eq!(bench.attempt("a").0, 2);
+    bench
+        .report(
+            "a",
+            Outcome::NotCalled {
+                reason: "no plugin".to_owned(),
+            },
+        )
+        .expect("current");
+    assert!(bench.owed().is_empty(), "the second time it waits");
+    bench.later(1_000);
+    assert_eq!(bench.owed(), ["a"]);
+}

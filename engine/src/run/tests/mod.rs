@@ -1,0 +1,8 @@
+//! The run machine, told as what must hold.
+
+mod approvals;
+mod bench;
+mod changes;
+mod fan_out;
+mod flow;
+mod stops;
