@@ -42,6 +42,8 @@ mod docs;
 mod duration;
 mod error;
 mod fence;
+#[cfg(feature = "http")]
+pub mod http;
 mod look_up;
 mod schema;
 mod serve;
