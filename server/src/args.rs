@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// An open, governed job runner for platform engineering.
+#[derive(Debug, Parser)]
+#[command(name = "mirastack", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run everything in this process, on an embedded store. Needs nothing installed.
+    ///
+    /// Prints one line `ready http=… grpc=…` on stdout when requests are answered; everything else goes to stderr.
+    /// SIGTERM or Ctrl-C ends in good order, a second one at once.
+    #[command(after_long_help = "\
+Examples:
+  mirastack dev
+  mirastack dev --data /var/lib/mirastack --http 127.0.0.1:0 --grpc 127.0.0.1:0")]
+    Dev(Dev),
+    /// Print the version.
+    Version,
+    #[command(external_subcommand)]
+    Later(Vec<String>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Dev {
+    /// The folder of all data; made when it does not exist. Default: ~/.local/share/mirastack/dev
+    #[arg(long, value_name = "DIR", env = "MIRASTACK_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Where the HTTP API listens; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "MIRASTACK_HTTP")]
+    pub(crate) http: SocketAddr,
+
+    /// Where plugins call back; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", env = "MIRASTACK_GRPC")]
+    pub(crate) grpc: SocketAddr,
+
+    /// Where agents are: DIR/NAME/NAME, or DIR/NAME/plugin.yaml. Default: `plugins` beside this program, else the
+    /// programs `mirastack-agent-NAME` beside it.
+    #[arg(long, value_name = "DIR", env = "MIRASTACK_PLUGINS")]
+    pub(crate) plugins: Option<PathBuf>,
+
+    /// What to log: a level (error, warn, info, debug, trace) or a filter such as `info,scheduler=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRASTACK_LOG")]
+    pub(crate) log: String,
+
+    /// How to log: `text` or `json`.
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"], env = "MIRASTACK_LOG_FORMAT")]
+    pub(crate) log_format: String,
+}
+
+/// Verbs of the contract that come later.
+const LATER: &[&str] = &["gateway", "scheduler", "worker", "check", "config", "backup", "restore", "export", "import"];
+
+/// A mistake of whoever typed the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+pub(crate) fn later(words: &[String]) -> anyhow::Error {
+    let word = words.first().map_or("", String::as_str);
+    let message = if LATER.contains(&word) {
+        format!("{word}: not supported in this version; `mirastack dev` runs everything in one process")
+    } else {
+        format!("{word}: there is no such command; `mirastack --help` shows those there are")
+    };
+    Usage(message).into()
+}
+
+/// 2 for a mistake of usage, 1 for everything else.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() { 2 } else { 1 }
+}

@@ -1,0 +1,56 @@
+//! The first start: the root key and the first API key.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use engine::id::Tenant;
+use serde::{Deserialize, Serialize};
+use store::Backend;
+use store::seal::RootKey;
+
+use crate::files;
+
+/// `DIR/bootstrap.json`: how to reach this installation as its admin.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Bootstrap {
+    pub(crate) api_key_id: String,
+    pub(crate) api_secret: String,
+    pub(crate) http: String,
+    pub(crate) grpc: String,
+}
+
+/// The root key of the installation: from `MIRASTACK_ROOT_KEY`, else from `DIR/root.key`, which is made at first.
+pub(crate) fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<RootKey> {
+    if let Ok(text) = std::env::var("MIRASTACK_ROOT_KEY") {
+        return RootKey::parse(&text).context("MIRASTACK_ROOT_KEY");
+    }
+    let path = dir.join("root.key");
+    if let Some(content) = files::read(&path)? {
+        let text = String::from_utf8_lossy(&content);
+        return RootKey::parse(text.trim()).with_context(|| path.display().to_string());
+    }
+    let bytes: Vec<u8> = (0..4).flat_map(|_| backend.random.bits().to_be_bytes()).collect();
+    let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    files::replace(&path, format!("{text}\n").as_bytes())?;
+    RootKey::parse(&text).context("a key that was just made")
+}
+
+/// The admin's key: made at the first start, and its addresses kept true at each.
+pub(crate) async fn admin(
+    dir: &Path, backend: &Backend, http: SocketAddr, grpc: SocketAddr,
+) -> anyhow::Result<Option<Bootstrap>> {
+    let path = dir.join("bootstrap.json");
+    let made = gateway::bootstrap::admin_key(backend, &Tenant::default()).await.context("the first API key")?;
+    let known = files::read(&path)?.and_then(|content| serde_json::from_slice::<Bootstrap>(&content).ok());
+    let (api_key_id, api_secret) = match (made, known) {
+        (Some(key), _) => (key.api_key_id, key.api_secret.to_string()),
+        (None, Some(known)) => (known.api_key_id, known.api_secret),
+        // Somebody removed the file once they had keys of their own.
+        (None, None) => return Ok(None),
+    };
+    let bootstrap = Bootstrap { api_key_id, api_secret, http: format!("http://{http}"), grpc: grpc.to_string() };
+    let text = serde_json::to_string_pretty(&bootstrap).context("bootstrap.json")?;
+    files::replace(&path, format!("{text}\n").as_bytes())?;
+    Ok(Some(bootstrap))
+}

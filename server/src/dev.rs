@@ -1,0 +1,237 @@
+//! `mirastack dev`: every role in one process, on the embedded store.
+//!
+//! The order of ending is the reverse of the order of starting: no more requests, then no more jobs, then no more
+//! decisions, then the store.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use engine::id::{Shard, Tenant};
+use gateway::{Gateway, Parts};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use scheduler::{Janitor, Scheduler, Start};
+use store::Backend;
+use store::embedded::{Embedded, Handle, Options};
+use store::seal::{RootKey, Seal};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::Worker;
+use worker::plugins::{Plugins, Site};
+
+use crate::args::Dev;
+use crate::bootstrap::{self, Bootstrap};
+use crate::components::{Agents, Role};
+use crate::signals::Signals;
+use crate::{context, files, hello, log};
+
+/// Over how many shards the runs of one process are spread.
+const SHARDS: u16 = 4;
+
+pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
+    log::begin(dev)?;
+    let dir = match &dev.data {
+        Some(dir) => dir.clone(),
+        None => default_data()?,
+    };
+    files::folder(&dir)?;
+    let (backend, handle) = Embedded::open(&dir, Options::default())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    let result = runtime.block_on(serve(dev, &dir, backend));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    close(&handle);
+    result
+}
+
+fn close(handle: &Handle) {
+    handle.close();
+    tracing::info!("ended in good order");
+}
+
+fn default_data() -> anyhow::Result<PathBuf> {
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()) {
+        return Ok(PathBuf::from(data).join("mirastack/dev"));
+    }
+    let home = std::env::home_dir().context("no home folder: name one with --data DIR")?;
+    Ok(home.join(".local/share/mirastack/dev"))
+}
+
+/// The tokens that end the parts, one after the other.
+#[derive(Clone, Default)]
+struct Stops {
+    requests: CancellationToken,
+    jobs: CancellationToken,
+    decisions: CancellationToken,
+}
+
+/// What the parts are made of.
+struct Ground {
+    backend: Backend,
+    key: RootKey,
+    http: SocketAddr,
+    metrics: PrometheusHandle,
+    plugins: Arc<Plugins>,
+}
+
+async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
+    let signals = Signals::listen()?;
+    let http = bind(dev.http, "--http").await?;
+    let grpc = bind(dev.grpc, "--grpc").await?;
+    let addresses = (http.local_addr()?, grpc.local_addr()?);
+    let key = bootstrap::root_key(dir, &backend)?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let plugins = Arc::new(open_plugins(dev, dir, addresses.1, &backend, &key).await?);
+    let ground = Ground { backend, key, http: addresses.0, metrics, plugins };
+
+    let stops = Stops::default();
+    let mut parts: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    start(&ground, &stops, &mut parts, grpc);
+    let gateway = make_gateway(&ground);
+    let serving = gateway.clone();
+    let stop = stops.requests.clone();
+    parts.spawn(async move {
+        serving.serve(http, stop).await;
+        ("gateway", Ok(()))
+    });
+    tokio::select! { biased;
+        () = gateway.ready() => {}
+        Some(ended) = parts.join_next() => return told(ended),
+    }
+    let admin = bootstrap::admin(dir, &ground.backend, addresses.0, addresses.1).await?;
+    hello::load(&ground.backend).await?;
+    welcome(dir, admin.as_ref(), addresses);
+
+    let mut helpers = JoinSet::new();
+    helpers.spawn(signals.obey(stops.requests.clone()));
+    end_in_order(&stops, parts).await
+}
+
+fn start(
+    ground: &Ground, stops: &Stops, parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>, grpc: TcpListener,
+) {
+    let shards: Vec<Shard> = (0..SHARDS).map(Shard).collect();
+    let config = scheduler::Config::default();
+    let place = scheduler::Place {
+        shards: shards.clone(),
+        start: Start::Alone,
+        // Whoever tries the product is alone: one may approve one's own request here, and only here.
+        not_requester: false,
+        url_base: format!("http://{}/api/v1/runs", ground.http),
+    };
+    let scheduler = Scheduler::new(config.clone(), place, ground.backend.clone());
+    let stop = stops.decisions.clone();
+    parts.spawn(async move { ("scheduler", scheduler.run(stop).await.map_err(anyhow::Error::from)) });
+    let janitor = Janitor::new(config, ground.backend.clone());
+    let stop = stops.decisions.clone();
+    parts.spawn(async move {
+        janitor.run(stop).await;
+        ("janitor", Ok(()))
+    });
+    let place = worker::Place { name: "dev".to_owned(), shards };
+    let seal = Seal::new(&ground.key);
+    let worker = Worker::new(worker::Config::default(), place, ground.backend.clone(), seal, ground.plugins.clone());
+    let stop = stops.jobs.clone();
+    parts.spawn(async move {
+        worker.run(stop).await;
+        ("worker", Ok(()))
+    });
+    let (plugins, stop) = (ground.plugins.clone(), stops.decisions.clone());
+    parts.spawn(async move { ("plugins", plugins.run(grpc, stop).await.map_err(anyhow::Error::from)) });
+}
+
+/// Ends one part after the other once `requests` is cancelled, or as soon as one of them ends by itself.
+async fn end_in_order(
+    stops: &Stops, mut parts: JoinSet<(&'static str, anyhow::Result<()>)>,
+) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    while let Some(ended) = parts.join_next().await {
+        let asked = stops.requests.is_cancelled();
+        match &ended {
+            Ok(("gateway", Ok(()))) if asked => stops.jobs.cancel(),
+            Ok(("worker", Ok(()))) if asked => stops.decisions.cancel(),
+            Ok((_, Ok(()))) if asked => {}
+            _ => {
+                result = result.and(told(ended));
+                stops.requests.cancel();
+                stops.jobs.cancel();
+                stops.decisions.cancel();
+            }
+        }
+    }
+    result
+}
+
+/// What the end of a part means when nobody asked for it.
+fn told(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>) -> anyhow::Result<()> {
+    match ended {
+        Ok((name, Ok(()))) => bail!("the {name} ended by itself"),
+        Ok((name, Err(error))) => Err(error.context(format!("the {name} failed"))),
+        Err(error) => bail!("a part of the program broke: {error}"),
+    }
+}
+
+async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(addr).await;
+    bound.with_context(|| format!("cannot listen on {addr}: choose another address with {flag}, or port 0 for any"))
+}
+
+async fn open_plugins(
+    dev: &Dev, dir: &Path, grpc: SocketAddr, backend: &Backend, key: &RootKey,
+) -> anyhow::Result<Plugins> {
+    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+    let folders = match &dev.plugins {
+        Some(folder) if !folder.is_dir() => bail!("--plugins {}: there is no such folder", folder.display()),
+        Some(folder) => vec![folder.clone()],
+        None => beside.iter().map(|b| b.join("plugins")).filter(|p| p.is_dir()).collect(),
+    };
+    let site = Site {
+        worker: "dev".to_owned(),
+        tenants: vec![Tenant::default()],
+        folders,
+        beside: beside.filter(|_| dev.plugins.is_none()),
+        data: dir.join("plugins"),
+        engine: grpc.to_string(),
+        environment: std::env::vars().collect(),
+        alone: true,
+    };
+    let config = worker::Config::default().plugins;
+    Plugins::open(config, site, backend.clone(), Seal::new(key)).await.context("plugins")
+}
+
+fn make_gateway(ground: &Ground) -> Gateway {
+    let config = gateway::Config {
+        public_url: format!("http://{}", ground.http),
+        shards: SHARDS,
+        ..gateway::Config::default()
+    };
+    let parts = Parts {
+        root_key: ground.key.clone(),
+        previous_root_keys: Vec::new(),
+        agent_health: Arc::new(Agents(ground.plugins.clone())),
+        components: vec![Arc::new(Role("scheduler")), Arc::new(Role("worker"))],
+        metrics: Some(ground.metrics.clone()),
+    };
+    Gateway::new(config, ground.backend.clone(), parts)
+}
+
+fn welcome(dir: &Path, admin: Option<&Bootstrap>, (http, grpc): (SocketAddr, SocketAddr)) {
+    let added = admin.map(context::add);
+    let flag = match &added {
+        Some(Ok(true)) => "",
+        Some(Ok(false)) | None => " --context dev",
+        Some(Err(error)) => {
+            log::tell(&format!("no miractl context was written: {error:#}"));
+            " --context dev"
+        }
+    };
+    log::ready(http, grpc);
+    log::tell(&format!(
+        "\ndata: {}\nIn this mode you may approve your own requests; elsewhere not. Try:\n\n  \
+         miractl{flag} agent list\n  \
+         miractl{flag} workflow run hello --input value=world --follow\n  \
+         miractl{flag} approval list\n",
+        dir.display()
+    ));
+}
