@@ -21,6 +21,7 @@ mod hands;
 mod mask;
 mod metric;
 mod output;
+pub mod plugins;
 mod report;
 mod run;
 mod schemas;

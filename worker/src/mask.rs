@@ -11,6 +11,7 @@ const SECRET_BYTES_MIN: usize = 6;
 #[derive(Default)]
 pub struct Masks(Vec<Mask>);
 
+#[derive(Clone)]
 struct Mask {
     secret: Zeroizing<String>,
     instead: String,
@@ -25,13 +26,25 @@ impl Masks {
         let escaped = Value::from(secret).to_string();
         let escaped = &escaped[1..escaped.len() - 1];
         for form in [secret, escaped] {
-            if !self.0.iter().any(|m| *m.secret == form) {
-                self.0.push(Mask {
-                    secret: Zeroizing::new(form.to_owned()),
-                    instead: format!("***{name}***"),
-                });
-            }
+            self.put(Mask {
+                secret: Zeroizing::new(form.to_owned()),
+                instead: format!("***{name}***"),
+            });
         }
+    }
+
+    /// From now on, what `other` hides is hidden here, too.
+    pub fn join(&mut self, other: &Self) {
+        for mask in &other.0 {
+            self.put(mask.clone());
+        }
+    }
+
+    fn put(&mut self, mask: Mask) {
+        if self.0.iter().any(|known| known.secret == mask.secret) {
+            return;
+        }
+        self.0.push(mask);
         // The longest first, or a part of it would be replaced and the rest would stay.
         self.0.sort_by_key(|m| std::cmp::Reverse(m.secret.len()));
     }

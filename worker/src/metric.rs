@@ -41,6 +41,22 @@ impl Drop for Job {
     }
 }
 
+/// A plugin's process that can be called.
+pub(crate) struct Running(());
+
+impl Running {
+    pub(crate) fn begin() -> Self {
+        gauge!(PLUGINS_RUNNING).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        gauge!(PLUGINS_RUNNING).decrement(1.0);
+    }
+}
+
 /// A plugin was started again.
 pub(crate) fn restarted(agent: &str) {
     counter!(PLUGIN_RESTARTS, "agent" => agent.to_owned()).increment(1);

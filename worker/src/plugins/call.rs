@@ -1,0 +1,256 @@
+//! One call of a plugin's process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::code::Code;
+use engine::event::{Failure, TimeSpan};
+use engine::principal::Permission;
+use proto::client::CallOptions;
+use proto::failure::CallFailure;
+use proto::v1::execute_event::Event;
+use proto::v1::{
+    self, ExecuteRequest, ExecuteResponse, ExecutionMode, LogLevel, LookUpOutcome, LookUpRequest,
+    TimeRange,
+};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
+use tonic::Code as Status;
+
+use super::instance::Instance;
+use crate::caller::{CallResult, Change, Events, LookUpResult, NotSent, PluginCall, Said};
+use crate::failure;
+
+/// A longer code is none.
+const CODE_BYTES_MAX: usize = 63;
+
+/// Runs an action and passes on what is said meanwhile.
+pub(super) async fn execute(
+    instance: &Instance,
+    call: &PluginCall<'_>,
+    events: Arc<dyn Events>,
+    due: Instant,
+) -> CallResult {
+    instance.launch.hide_all(&call.masks);
+    let _running = instance.launch.begin(call.job.key.run, Arc::clone(&events));
+    let options = options(call, due);
+    let request = request(call, options.timeout);
+    match follow(instance, &request, &options, events.as_ref()).await {
+        Ok(response) => answered(response),
+        Err(failure) => failed(instance, failure).await,
+    }
+}
+
+/// Asks what became of an earlier call.
+pub(super) async fn look_up(
+    instance: &Instance,
+    call: &PluginCall<'_>,
+    due: Instant,
+) -> LookUpResult {
+    instance.launch.hide_all(&call.masks);
+    let options = options(call, due);
+    let job = call.job;
+    let request = LookUpRequest {
+        idempotency_key: job.idempotency_key.clone(),
+        action_id: job.action.name.action.clone(),
+        params_json: call.params.clone(),
+        tenant_id: job.key.tenant.to_string(),
+        execution_id: job.key.run.to_string(),
+        step_id: job.name.clone(),
+        deadline_epoch_ms: epoch_ms(options.timeout),
+    };
+    match instance.client.look_up(&request, &options).await {
+        Ok(answer) => match answer.outcome() {
+            LookUpOutcome::Done => LookUpResult::Done {
+                output: answer.result_json,
+            },
+            LookUpOutcome::NotDone => LookUpResult::NotDone,
+            LookUpOutcome::Unknown | LookUpOutcome::Unspecified => LookUpResult::Unknown {
+                reason: answer.message,
+            },
+        },
+        Err(failure) => LookUpResult::Unknown {
+            reason: failure.to_string(),
+        },
+    }
+}
+
+async fn follow(
+    instance: &Instance,
+    request: &ExecuteRequest,
+    options: &CallOptions,
+    events: &dyn Events,
+) -> Result<ExecuteResponse, CallFailure> {
+    let mut stream = instance.client.execute_stream(request, options).await?;
+    while let Some(event) = stream.next().await? {
+        let said = match event {
+            Event::Result(response) => return Ok(response),
+            Event::Progress(progress) => Said::Progress {
+                percent: progress.percent,
+                message: progress.message,
+            },
+            Event::Log(line) => Said::Log {
+                level: level(line.level()),
+                message: line.message,
+            },
+            Event::Checkpoint(checkpoint) => Said::Checkpoint(checkpoint.bytes),
+        };
+        events.said(said).await;
+    }
+    Err(CallFailure::sent(
+        Status::Internal,
+        "the call ended without a result",
+    ))
+}
+
+fn options(call: &PluginCall<'_>, due: Instant) -> CallOptions {
+    CallOptions {
+        timeout: due.saturating_duration_since(Instant::now()),
+        traceparent: call.job.traceparent.clone(),
+    }
+}
+
+fn request(call: &PluginCall<'_>, left: Duration) -> ExecuteRequest {
+    let job = call.job;
+    ExecuteRequest {
+        execution_id: job.key.run.to_string(),
+        step_id: job.name.clone(),
+        action_id: job.action.name.action.clone(),
+        params_json: call.params.clone(),
+        execution_mode: ExecutionMode::Guided.into(),
+        time_range: call.time_range.map(time_range),
+        tenant_id: job.key.tenant.to_string(),
+        workflow_id: job.workflow.clone().unwrap_or_default(),
+        idempotency_key: job.idempotency_key.clone(),
+        fence: u64::from(job.attempt.0),
+        attempt: job.try_number,
+        deadline_epoch_ms: epoch_ms(left),
+        checkpoint: call.checkpoint.clone(),
+        principal: Some(v1::Principal {
+            name: job.requester.to_string(),
+            role: String::new(),
+            rights: rights(job.action.permission),
+        }),
+        ..ExecuteRequest::default()
+    }
+}
+
+/// The levels up to the one that the requester was let in with for this call.
+fn rights(permission: Permission) -> Vec<String> {
+    let levels = [Permission::Read, Permission::Modify, Permission::Admin];
+    levels
+        .iter()
+        .filter(|level| **level <= permission)
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn time_range(span: TimeSpan) -> TimeRange {
+    let ms = |time: engine::time::Timestamp| i64::try_from(time.millis()).unwrap_or(i64::MAX);
+    TimeRange {
+        start_epoch_ms: ms(span.start),
+        end_epoch_ms: ms(span.end),
+        ..TimeRange::default()
+    }
+}
+
+/// The wall's clock, `left` from now. It is the plugin's clock, too, and the plugin compares with it; ours may have
+/// parted from it when somebody set the wall's.
+fn epoch_ms(left: Duration) -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+    now.tv_sec
+        .saturating_mul(1_000)
+        .saturating_add(now.tv_nsec / 1_000_000)
+        .saturating_add(left)
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info | LogLevel::Unspecified => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+fn answered(response: ExecuteResponse) -> CallResult {
+    if response.success {
+        return CallResult::Succeeded {
+            output: response.result_json,
+        };
+    }
+    let change = match response.change() {
+        v1::Change::NotMade => Change::NotMade,
+        v1::Change::Made => Change::Made,
+        v1::Change::Unspecified | v1::Change::Unknown => Change::Unknown,
+    };
+    let code = if is_code(&response.code) {
+        response.code
+    } else {
+        Code::PluginError.as_str().to_owned()
+    };
+    let message = if response.error.is_empty() {
+        "the plugin answered a failure without a word".to_owned()
+    } else {
+        response.error
+    };
+    CallResult::Failed {
+        failure: Failure {
+            code,
+            message,
+            retryable: response.retryable,
+            not_made: false,
+            step: None,
+        },
+        change,
+    }
+}
+
+fn is_code(code: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !code.is_empty() && code.len() <= CODE_BYTES_MAX && code.bytes().all(plain)
+}
+
+/// A call without an answer: what is known of it.
+async fn failed(instance: &Instance, lost: CallFailure) -> CallResult {
+    if !lost.sent {
+        return CallResult::NotSent(NotSent::Unavailable(lost.to_string()));
+    }
+    let refused = || CallResult::Failed {
+        failure: failure::made(
+            Code::PluginProtocol,
+            format!("the plugin refused the call: {lost}"),
+        ),
+        change: Change::NotMade,
+    };
+    let code = match lost.code {
+        Status::DeadlineExceeded => return CallResult::TimedOut,
+        // The service itself said that it does not take such a call, so no action of it has seen it.
+        Status::Unimplemented | Status::Unauthenticated => return refused(),
+        Status::OutOfRange | Status::ResourceExhausted => Code::Limit,
+        Status::Ok
+        | Status::Cancelled
+        | Status::Unknown
+        | Status::InvalidArgument
+        | Status::NotFound
+        | Status::AlreadyExists
+        | Status::PermissionDenied
+        | Status::FailedPrecondition
+        | Status::Aborted
+        | Status::Internal
+        | Status::Unavailable
+        | Status::DataLoss => Code::PluginProtocol,
+    };
+    let plugin_dead = instance.is_dead().await;
+    let gone = plugin_dead || instance.client.is_closed();
+    CallResult::Lost {
+        code: if gone { Code::PluginUnavailable } else { code },
+        reason: if gone {
+            format!("the plugin died during the call: {lost}")
+        } else {
+            lost.to_string()
+        },
+        plugin_dead,
+    }
+}

@@ -1,0 +1,178 @@
+//! What was handed to each process that we started, and what it is doing with it: the ground on which it may call us.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::id::{RunId, Tenant};
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::Masks;
+use crate::caller::Events;
+
+/// One start of a plugin.
+pub(super) struct Launch {
+    pub(super) tenant: Tenant,
+    pub(super) name: String,
+    /// Proves to us that it is this process that calls.
+    pub(super) token: Zeroizing<String>,
+    /// Proves to the process that it is us who call.
+    pub(super) call_secret: Zeroizing<String>,
+    /// What the process calls itself, once it has registered.
+    registered: watch::Sender<Option<String>>,
+    running: Mutex<Running>,
+    masks: Mutex<Masks>,
+}
+
+/// The calls that it is making for us.
+#[derive(Default)]
+struct Running {
+    last: u64,
+    calls: BTreeMap<u64, Call>,
+}
+
+struct Call {
+    run: RunId,
+    events: Arc<dyn Events>,
+}
+
+impl Launch {
+    pub(super) fn new(tenant: Tenant, name: String) -> Arc<Self> {
+        Arc::new(Self {
+            tenant,
+            name,
+            token: random(),
+            call_secret: random(),
+            registered: watch::Sender::new(None),
+            running: Mutex::default(),
+            masks: Mutex::default(),
+        })
+    }
+
+    /// The process says which instance it is. The first word counts: the same again changes nothing, another is refused.
+    pub(super) fn register(&self, instance: &str) -> bool {
+        let mut accepted = true;
+        self.registered.send_if_modified(|known| match known {
+            Some(known) => {
+                accepted = known == instance;
+                false
+            }
+            None => {
+                *known = Some(instance.to_owned());
+                true
+            }
+        });
+        accepted
+    }
+
+    /// Whether it registered as this instance.
+    pub(super) fn is_instance(&self, instance: &str) -> bool {
+        self.registered.borrow().as_deref() == Some(instance)
+    }
+
+    /// Waits until it has registered.
+    pub(super) async fn registered(&self) {
+        let mut seen = self.registered.subscribe();
+        // The sender is this value: it does not go away while it is waited for.
+        let _ = seen.wait_for(Option::is_some).await;
+    }
+
+    /// A call of it begins; it runs until the answer is dropped.
+    pub(super) fn begin(self: &Arc<Self>, run: RunId, events: Arc<dyn Events>) -> Begun {
+        let mut running = self.running();
+        running.last += 1;
+        let number = running.last;
+        running.calls.insert(number, Call { run, events });
+        Begun {
+            launch: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// Whether it runs a call of that run now.
+    pub(super) fn runs(&self, run: RunId) -> bool {
+        self.running().calls.values().any(|call| call.run == run)
+    }
+
+    /// Who listens to the calls that it runs now.
+    pub(super) fn listeners(&self) -> Vec<Arc<dyn Events>> {
+        self.running()
+            .calls
+            .values()
+            .map(|call| Arc::clone(&call.events))
+            .collect()
+    }
+
+    /// From now on this secret is taken out of what the process writes.
+    pub(super) fn hide(&self, name: &str, secret: &str) {
+        self.masks().add(name, secret);
+    }
+
+    /// The same for all secrets of a call.
+    pub(super) fn hide_all(&self, masks: &Masks) {
+        if !masks.is_empty() {
+            self.masks().join(masks);
+        }
+    }
+
+    /// `text` without any secret that the process was ever given.
+    pub(super) fn clean(&self, text: &str) -> String {
+        self.masks().text(text).into_owned()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn masks(&self) -> MutexGuard<'_, Masks> {
+        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that runs, until this is dropped.
+pub(super) struct Begun {
+    launch: Arc<Launch>,
+    number: u64,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.launch.running().calls.remove(&self.number);
+    }
+}
+
+/// All processes that may call us.
+#[derive(Default)]
+pub(super) struct Launches(Mutex<Vec<Arc<Launch>>>);
+
+impl Launches {
+    pub(super) fn add(&self, launch: &Arc<Launch>) {
+        self.all().push(Arc::clone(launch));
+    }
+
+    pub(super) fn remove(&self, launch: &Arc<Launch>) {
+        self.all().retain(|known| !Arc::ptr_eq(known, launch));
+    }
+
+    /// Whose token this is. Each is compared in constant time, and all are compared.
+    pub(super) fn by_token(&self, token: &[u8]) -> Option<Arc<Launch>> {
+        let mut found = None;
+        for launch in self.all().iter() {
+            if bool::from(launch.token.as_bytes().ct_eq(token)) {
+                found = Some(Arc::clone(launch));
+            }
+        }
+        found
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Launch>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 256 bits of the system's generator, as text.
+fn random() -> Zeroizing<String> {
+    let bytes: [u8; 32] = rand::random();
+    Zeroizing::new(engine::digest::Digest::from_bytes(bytes).to_string())
+}
