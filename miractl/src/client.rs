@@ -8,7 +8,6 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
@@ -19,14 +18,10 @@ use crate::call::{Answer, Call};
 use crate::config::{Folder, Secret};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::note;
+use crate::patience::{CONNECT, PATIENCE, pauses};
 use crate::problem;
 use crate::target::{Credentials, Target, is_loopback};
 
-/// How long a request is repeated after its first lost answer: longer than a broker needs to find
-/// a new leader.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
 /// A token is renewed this long before it ends, so that it does not end on the way.
 const RENEW_BEFORE: Duration = Duration::from_secs(30);
 
@@ -356,17 +351,6 @@ impl Api {
         failure
             .hint("check the address (`miractl config view`), the network and the proxy settings")
     }
-}
-
-/// The pauses between repetitions: from 0.2 s to 5 s, with jitter, so that many clients of one
-/// server that comes back do not come back together.
-pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 fn sort(answer: Response) -> Sent {

@@ -75,7 +75,10 @@ async fn watch(
             biased;
             () = sleep_until(closing.unwrap_or(far)), if closing.is_some() => break,
             () = sleep_until(how.deadline.unwrap_or(far)) => return Err(waited(id, lost)),
-            heard = events.next() => match heard.unwrap_or(Ok(Heard::Ended))? {
+            heard = events.next() => match heard.unwrap_or(Ok(Heard::Ended)) {
+                // The state is known; why there are no more events does not matter then.
+                Err(_) if end.is_some() => break,
+                heard => match heard? {
                 Heard::Ended => break,
                 Heard::Lost(why) => {
                     screen.note(&format!("connection lost ({why}); trying again"))?;
@@ -88,6 +91,7 @@ async fn watch(
                     screen.hear(&heard)?;
                     read_at = read_at.or_else(|| Some(Instant::now() + READ_EVERY));
                 }
+                },
             },
             () = sleep_until(read_at.unwrap_or(far)), if read_at.is_some() && end.is_none() => {
                 let value = read(api, id).await?;

@@ -11,7 +11,8 @@ use crate::exit::{Exit, Failure, Result};
 
 /// Write an example workflow to start from
 ///
-/// The example needs no agent. An existing file is never overwritten.
+/// The example uses the agent `demo`, which needs no other server. An existing file is never
+/// overwritten.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -25,21 +26,23 @@ pub(crate) struct Cmd {
 
 /// The example; it runs as it stands.
 const EXAMPLE: &str = "\
-# Save it:   miractl apply -f my-first.mira.yaml
-# Start it:  miractl workflow run my-first --input who=you --wait
+# Save it:     miractl apply -f my-first.mira.yaml
+# Start it:    miractl workflow run my-first --input who=you --wait
+# Approve it:  miractl approval approve @last:my-first      (in another terminal)
 workflow: my-first
-description: Waits a moment, checks its input and says hello.
+description: Reads a value, and writes a greeting once somebody agrees.
 inputs:
   who: { type: string, default: world }
-  pause: { type: duration, default: 2s }
 steps:
-  - id: moment
-    wait: ${{ inputs.pause }}
-  - id: polite
-    assert: size(inputs.who) > 0
-    message: there is nobody to greet
+  - id: before
+    uses: demo/read                 # READ: runs at once
+    with: { key: greeting }
+  - id: greet
+    uses: demo/change               # MODIFY: stops until somebody approves it
+    with: { key: greeting, value: \"Hello, ${{ inputs.who }}!\" }
 outputs:
-  greeting: \"${{ 'Hello, ' + inputs.who + '!' }}\"
+  greeting: ${{ steps.greet.output.value }}
+  changes: ${{ steps.greet.output.changes - steps.before.output.changes }}
 ";
 
 /// Does what was asked.
@@ -72,6 +75,7 @@ pub(crate) fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
         format!("miractl workflow validate -f {shown}"),
         format!("miractl apply -f {shown}"),
         "miractl workflow run my-first --input who=you --wait".to_owned(),
+        "miractl approval approve @last:my-first      (in another terminal)".to_owned(),
     ]);
     Ok(Exit::Ok)
 }

@@ -39,6 +39,7 @@ mod model;
 mod names;
 mod output;
 mod paint;
+mod patience;
 mod picture;
 mod problem;
 mod receiver;

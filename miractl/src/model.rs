@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -125,10 +125,14 @@ shown! {
     /// A step of a run.
     Step {
         id: String,
+        kind: String,
         status: String,
+        skipped: Option<String>,
         action: String,
         permission: String,
         attempts: Vec<Attempt>,
+        started_at: Option<Timestamp>,
+        ended_at: Option<Timestamp>,
         counts: BTreeMap<String, u64>,
         error: Value,
     }
@@ -151,6 +155,7 @@ shown! {
         id: String,
         run: Value,
         step: String,
+        workflow: Option<String>,
         items: Value,
         state: String,
         action: String,
@@ -158,11 +163,15 @@ shown! {
         environment: Option<String>,
         params: Value,
         sources: Value,
+        secrets: Vec<Value>,
+        time_range: Value,
         compensate: Value,
+        timeout_ms: Option<u64>,
         digest: String,
         requester: String,
         by: Vec<String>,
         quorum: u64,
+        not_requester: bool,
         decisions: Vec<Decision>,
         i_may_decide: bool,
         created_at: Option<Timestamp>,
@@ -190,7 +199,7 @@ impl Run {
     }
 
     /// How long it has run, or ran.
-    pub(crate) fn took(&self, now: Timestamp) -> Option<jiff::SignedDuration> {
+    pub(crate) fn took(&self, now: Timestamp) -> Option<SignedDuration> {
         Some(
             self.ended_at
                 .unwrap_or(now)
@@ -212,29 +221,50 @@ impl Run {
 }
 
 impl Step {
-    /// From the first attempt to the last, or to `now` while it runs.
-    pub(crate) fn took(&self, now: Timestamp) -> Option<jiff::SignedDuration> {
-        let start = self.attempts.first()?.started_at?;
-        let running = matches!(self.status.as_str(), "running");
-        let end = if running {
+    /// How long it has been worked on, up to `now` while it is.
+    pub(crate) fn took(&self, now: Timestamp) -> Option<SignedDuration> {
+        let first = self.attempts.first().and_then(|a| a.started_at);
+        let start = self.started_at.or(first)?;
+        let open = matches!(self.status.as_str(), "running" | "waiting");
+        let last = self.attempts.last().and_then(|a| a.ended_at);
+        let end = if open {
             Some(now)
         } else {
-            self.attempts.last()?.ended_at
+            self.ended_at.or(last)
         };
         Some(end?.duration_since(start))
     }
 
+    /// What it does: its action, else its kind.
+    pub(crate) fn does(&self) -> &str {
+        if self.action.is_empty() {
+            &self.kind
+        } else {
+            &self.action
+        }
+    }
+
     /// What went wrong, from the step itself or its last attempt.
     pub(crate) fn why(&self) -> String {
+        let last = || self.attempts.last().map(|a| error_text(&a.error));
+        let skipped = || self.skipped.as_deref().map(|r| skip_reason(r).to_owned());
         let own = error_text(&self.error);
         if own.is_empty() {
-            self.attempts
-                .last()
-                .map(|a| error_text(&a.error))
-                .unwrap_or_default()
+            skipped().or_else(last).unwrap_or_default()
         } else {
             own
         }
+    }
+}
+
+/// Why a step was skipped, in words.
+pub(crate) fn skip_reason(reason: &str) -> &str {
+    match reason {
+        "condition" => "its condition is false",
+        "need" => "a step that it needs did not succeed",
+        "stopped" => "the run stops",
+        "rejected" => "its approval was refused",
+        other => other,
     }
 }
 

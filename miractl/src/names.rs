@@ -10,9 +10,8 @@ use crate::model::text;
 
 /// Shorter endings would name several runs before long.
 const ENDING_MIN: usize = 6;
-/// How far back an ending is looked for: the server cannot search by it, and what people name so
-/// they have just seen in a list.
-const SEARCHED: u32 = 5_000;
+/// So many of the runs that an ambiguous ending names are shown.
+const SHOWN: u32 = 10;
 
 /// The full id of the run that `name` means.
 pub(crate) async fn run_id(api: &Api, name: &str) -> Result<String> {
@@ -23,12 +22,12 @@ pub(crate) async fn run_id(api: &Api, name: &str) -> Result<String> {
         return Ok(name.to_lowercase());
     }
     let ending = check_ending(name)?;
-    let paging = Paging {
-        limit: SEARCHED,
+    let few = Paging {
+        limit: SHOWN,
         all: false,
     };
-    let page = fetch(api, Call::get(v1(["runs"])), paging).await?;
-    one_of(&page.items, &ending)
+    let call = Call::get(v1(["runs"])).query("ending", &ending);
+    one_of(&fetch(api, call, few).await?.items, &ending)
 }
 
 /// The approval that `name` means: its own id, in which the run may be named like any run
@@ -110,15 +109,10 @@ fn one_of(items: &[Value], ending: &str) -> Result<String> {
     let ids: Vec<&str> = ids.filter(|id| id.ends_with(ending)).collect();
     match ids.as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] => Err(
-            Failure::not_found(format!("no run ends with `{ending}` among the newest"))
-                .hint("`miractl run list` shows the ids"),
-        ),
+        [] => Err(Failure::not_found(format!("no run ends with `{ending}`"))
+            .hint("`miractl run list` shows the ids")),
         several => {
-            let found = format!(
-                "{} runs end with `{ending}`: write more of it",
-                several.len()
-            );
+            let found = format!("several runs end with `{ending}`: write more of it");
             Err(Failure::usage(found).hint(several.join("\n      ")))
         }
     }

@@ -83,7 +83,7 @@ fn head(run: &Run, look: &Look) -> String {
 fn step_line(step: &Step, name: usize, progress: Option<&String>, look: &Look) -> String {
     let took = step.took(look.now).map(duration).unwrap_or_default();
     let words = step.status.replace('_', " ");
-    let mut what = step.action.clone();
+    let mut what = step.does().to_owned();
     if let (Some(progress), "running") = (progress, step.status.as_str()) {
         what = format!("{what}  {progress}");
     }

@@ -153,7 +153,7 @@ fn steps(run: &Run, now: Timestamp, out: &Out) -> String {
     for step in &run.steps {
         table.row(vec![
             step.id.clone().into(),
-            step.action.clone().into(),
+            step.does().into(),
             status(&step.status),
             if step.attempts.is_empty() {
                 "".into()

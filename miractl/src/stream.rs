@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::{Call, v1};
-use crate::client::{Api, chain, pauses};
+use crate::client::{Api, chain};
 use crate::exit::{Exit, Failure, Result};
+use crate::patience::pauses;
 
 /// Three of the server's comments missing.
 const SILENCE: Duration = Duration::from_secs(45);

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::human::{self, count, pad};
-use crate::model::{clean, error_text, text, time};
+use crate::model::{clean, error_text, skip_reason, text, time};
 use crate::paint::{Paint, Tone};
 
 /// One line.
@@ -269,16 +269,6 @@ fn resolved(event: &Value) -> (String, Tone) {
 
 fn section(section: &str) -> Option<(String, Tone)> {
     (section != "steps").then(|| (format!("goes on with {section}"), Tone::Attention))
-}
-
-fn skip_reason(reason: &str) -> &str {
-    match reason {
-        "condition" => "its condition is false",
-        "need" => "a step that it needs did not succeed",
-        "stopped" => "the run stops",
-        "rejected" => "its approval was refused",
-        other => other,
-    }
 }
 
 fn attempt(event: &Value, word: &str) -> String {
