@@ -209,7 +209,7 @@ impl Checker<'_> {
             nodes.push((node, item.optional));
         }
         let element = element.flatten().unwrap_or_default();
-        (node(tree, Kind::List(nodes)), Type::list(element))
+        (node(tree, Kind::List(nodes)), Type::list(element).bounded())
     }
 
     fn map(&mut self, tree: &SpannedExpr, entries: &[MapEntry]) -> Typed {
@@ -238,7 +238,7 @@ impl Checker<'_> {
             Some(fields) if !fields.is_empty() => Type::object(fields),
             _ => Type::map(Type::Dyn),
         };
-        (node(tree, Kind::Map(nodes)), ty)
+        (node(tree, Kind::Map(nodes)), ty.bounded())
     }
 
     fn problem(&mut self, tree: &SpannedExpr, message: String, hint: &str) {

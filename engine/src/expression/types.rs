@@ -55,6 +55,11 @@ pub struct Object {
 
 /// How deep `$ref`s and subschemas are followed; deeper is [`Type::Dyn`].
 const SCHEMA_DEPTH_MAX: usize = 16;
+/// How many subschemas are read, each as often as it is referred to; what comes after is [`Type::Dyn`].
+const SCHEMA_NODES_MAX: usize = 10_000;
+/// How large the type of a list or mapping written in an expression may be, as a tree; a larger one is [`Type::Dyn`].
+/// Types share their parts, so that 1 KiB of source could make one that takes for ever to compare.
+const NODES_MAX: usize = 1_000;
 
 impl Type {
     /// A list of `element`s.
@@ -121,7 +126,11 @@ impl Type {
     /// [`Type::Dyn`]; keywords that only narrow a type do not matter here.
     #[must_use]
     pub fn from_schema(schema: &serde_json::Value) -> Self {
-        from_schema(schema, schema, SCHEMA_DEPTH_MAX)
+        Reader {
+            root: schema,
+            left: SCHEMA_NODES_MAX,
+        }
+        .read(schema, SCHEMA_DEPTH_MAX)
     }
 
     /// Without "or null".
@@ -191,6 +200,33 @@ impl Type {
         }
     }
 
+    /// The type, or `Dyn` if it has more than [`NODES_MAX`] nodes.
+    pub(super) fn bounded(self) -> Self {
+        if self.fits_into(&mut NODES_MAX.clone()) {
+            self
+        } else {
+            Self::Dyn
+        }
+    }
+
+    fn fits_into(&self, left: &mut usize) -> bool {
+        let Some(rest) = left.checked_sub(1) else {
+            return false;
+        };
+        *left = rest;
+        match self {
+            Self::List(inner)
+            | Self::Map(inner)
+            | Self::Optional(inner)
+            | Self::Nullable(inner) => inner.fits_into(left),
+            Self::Object(object) => {
+                let mut fields = object.fields.values().chain(&object.rest);
+                fields.all(|field| field.fits_into(left))
+            }
+            _ => true,
+        }
+    }
+
     pub(super) fn is_number(&self) -> bool {
         matches!(self, Self::Int | Self::Uint | Self::Double)
     }
@@ -211,44 +247,75 @@ fn mapping_fits(actual: &Type, expected: &Type) -> bool {
     }
 }
 
-fn from_schema(schema: &serde_json::Value, root: &serde_json::Value, depth: usize) -> Type {
-    if depth == 0 {
-        return Type::Dyn;
-    }
-    if let Some(target) = schema["$ref"].as_str() {
-        let target = target
-            .strip_prefix('#')
-            .and_then(|pointer| root.pointer(pointer));
-        return target.map_or(Type::Dyn, |target| from_schema(target, root, depth - 1));
-    }
-    for keyword in ["anyOf", "oneOf", "allOf"] {
-        if let Some(branches) = schema[keyword].as_array() {
-            return from_branches(branches, root, depth);
-        }
-    }
-    if let Some(constant) = schema.get("const") {
-        return of_value(constant);
-    }
-    match &schema["type"] {
-        serde_json::Value::String(word) => from_word(word, schema, root, depth),
-        serde_json::Value::Array(words) => {
-            let types = words.iter().filter_map(serde_json::Value::as_str);
-            join_all(types.map(|word| from_word(word, schema, root, depth)))
-        }
-        _ => match schema["enum"].as_array() {
-            Some(values) => join_all(values.iter().map(of_value)),
-            None if schema.get("properties").is_some() => from_object(schema, root, depth),
-            None => Type::Dyn,
-        },
-    }
+struct Reader<'s> {
+    root: &'s serde_json::Value,
+    left: usize,
 }
 
-fn from_branches(branches: &[serde_json::Value], root: &serde_json::Value, depth: usize) -> Type {
-    join_all(
-        branches
+impl Reader<'_> {
+    fn read(&mut self, schema: &serde_json::Value, depth: usize) -> Type {
+        if depth == 0 || self.left == 0 {
+            return Type::Dyn;
+        }
+        self.left -= 1;
+        if let Some(target) = schema["$ref"].as_str() {
+            let root = self.root;
+            let pointer = target.strip_prefix('#');
+            let target = pointer.and_then(|pointer| root.pointer(pointer));
+            return target.map_or(Type::Dyn, |target| self.read(target, depth - 1));
+        }
+        for keyword in ["anyOf", "oneOf", "allOf"] {
+            if let Some(branches) = schema[keyword].as_array() {
+                let branches = branches.iter().map(|branch| self.read(branch, depth - 1));
+                return join_all(branches);
+            }
+        }
+        if let Some(constant) = schema.get("const") {
+            return of_value(constant);
+        }
+        match (&schema["type"], schema["enum"].as_array()) {
+            (serde_json::Value::String(word), _) => self.word(word, schema, depth),
+            (serde_json::Value::Array(words), _) => {
+                let words = words.iter().filter_map(serde_json::Value::as_str);
+                join_all(words.map(|word| self.word(word, schema, depth)))
+            }
+            (_, Some(values)) => join_all(values.iter().map(of_value)),
+            (_, None) if schema.get("properties").is_some() => self.object(schema, depth),
+            (_, None) => Type::Dyn,
+        }
+    }
+
+    fn word(&mut self, word: &str, schema: &serde_json::Value, depth: usize) -> Type {
+        match word {
+            "null" => Type::Null,
+            "boolean" => Type::Bool,
+            "integer" => Type::Int,
+            "number" => Type::Double,
+            "string" => Type::String,
+            "array" => Type::list(match schema.get("items") {
+                Some(items) => self.read(items, depth - 1),
+                None => Type::Dyn,
+            }),
+            "object" => self.object(schema, depth),
+            _ => Type::Dyn,
+        }
+    }
+
+    fn object(&mut self, schema: &serde_json::Value, depth: usize) -> Type {
+        let rest = match schema.get("additionalProperties") {
+            None | Some(serde_json::Value::Bool(false)) => None,
+            Some(serde_json::Value::Bool(true)) => Some(Type::Dyn),
+            Some(other) => Some(self.read(other, depth - 1)),
+        };
+        let Some(properties) = schema["properties"].as_object() else {
+            return Type::map(rest.unwrap_or_default());
+        };
+        let fields = properties
             .iter()
-            .map(|branch| from_schema(branch, root, depth - 1)),
-    )
+            .map(|(name, field)| (name.clone(), self.read(field, depth - 1)));
+        let fields = fields.collect();
+        Type::Object(Arc::new(Object { fields, rest }))
+    }
 }
 
 fn join_all(types: impl Iterator<Item = Type>) -> Type {
@@ -257,46 +324,6 @@ fn join_all(types: impl Iterator<Item = Type>) -> Type {
         .reduce(|a, b| a?.join(&b?))
         .flatten()
         .unwrap_or_default()
-}
-
-fn from_word(
-    word: &str,
-    schema: &serde_json::Value,
-    root: &serde_json::Value,
-    depth: usize,
-) -> Type {
-    match word {
-        "null" => Type::Null,
-        "boolean" => Type::Bool,
-        "integer" => Type::Int,
-        "number" => Type::Double,
-        "string" => Type::String,
-        "array" => Type::list(
-            schema
-                .get("items")
-                .map_or(Type::Dyn, |items| from_schema(items, root, depth - 1)),
-        ),
-        "object" => from_object(schema, root, depth),
-        _ => Type::Dyn,
-    }
-}
-
-fn from_object(schema: &serde_json::Value, root: &serde_json::Value, depth: usize) -> Type {
-    let rest = match schema.get("additionalProperties") {
-        None | Some(serde_json::Value::Bool(false)) => None,
-        Some(serde_json::Value::Bool(true)) => Some(Type::Dyn),
-        Some(other) => Some(from_schema(other, root, depth - 1)),
-    };
-    let Some(properties) = schema["properties"].as_object() else {
-        return Type::map(rest.unwrap_or_default());
-    };
-    let fields = properties
-        .iter()
-        .map(|(name, field)| (name.clone(), from_schema(field, root, depth - 1)));
-    Type::Object(Arc::new(Object {
-        fields: fields.collect(),
-        rest,
-    }))
 }
 
 fn of_value(value: &serde_json::Value) -> Type {
@@ -386,6 +413,15 @@ mod tests {
         assert!(matches!(Type::from_schema(&schema), Type::List(_)));
         let schema = json!({"$ref": "#"});
         assert_eq!(Type::from_schema(&schema), Type::Dyn);
+        // 15 levels of 100 references each: 100^15 subschemas, if each were read.
+        let level = |next: usize| {
+            let fields = (0..100).map(|n| (n.to_string(), json!({"$ref": format!("#/{next}")})));
+            json!({"properties": fields.collect::<serde_json::Map<_, _>>()})
+        };
+        let levels = (0..15).map(|n| (n.to_string(), level(n + 1)));
+        let mut schema = levels.collect::<serde_json::Map<_, _>>();
+        schema.insert("$ref".to_owned(), json!("#/0"));
+        assert!(Type::from_schema(&schema.into()).is_mapping());
     }
 
     #[test]

@@ -108,12 +108,12 @@ impl<'a> List<'a> {
 }
 
 impl<'a> Map<'a> {
-    pub(super) fn len(&self) -> usize {
-        match self {
+    pub(super) fn len(&self, meter: &mut Meter) -> Result<usize, Fault> {
+        Ok(match self {
             Self::Json(map) => map.len(),
-            Self::Lazy(values) => values.names().len(),
+            Self::Lazy(_) => self.keys(meter)?.len(),
             Self::Owned(map) => map.len(),
-        }
+        })
     }
 
     pub(super) fn get(&self, key: &str) -> Result<Option<Value<'a>>, Fault> {
@@ -125,19 +125,24 @@ impl<'a> Map<'a> {
     }
 
     /// The keys, sorted.
-    pub(super) fn keys(&self) -> Vec<Text<'a>> {
-        match self {
-            Self::Json(map) => map.keys().map(|key| Text::Borrowed(key)).collect(),
+    pub(super) fn keys(&self, meter: &mut Meter) -> Result<Vec<Text<'a>>, Fault> {
+        Ok(match self {
+            Self::Json(map) => {
+                meter.steps(map.len() as u64)?;
+                map.keys().map(|key| Text::Borrowed(key)).collect()
+            }
             Self::Lazy(values) => {
                 let mut names = values.names();
+                meter.steps(names.len() as u64)?;
                 names.sort_unstable();
-                names
-                    .into_iter()
-                    .map(|name| Text::Owned(name.into()))
-                    .collect()
+                let names = names.into_iter();
+                names.map(|name| Text::Owned(name.into())).collect()
             }
-            Self::Owned(map) => map.keys().cloned().collect(),
-        }
+            Self::Owned(map) => {
+                meter.steps(map.len() as u64)?;
+                map.keys().cloned().collect()
+            }
+        })
     }
 }
 
@@ -156,28 +161,9 @@ impl<'a> Value<'a> {
     pub(super) fn from_view(view: View<'a>) -> Result<Self, Fault> {
         Ok(match view {
             View::Json(json) => Self::from_json(json),
-            View::Owned(json) => Self::from_owned(json),
             View::Values(values) => Self::Map(Map::Lazy(values)),
             View::Missing(what) => return Err(Fault::Missing(what)),
         })
-    }
-
-    fn from_owned(json: Json) -> Self {
-        match json {
-            Json::Null => Self::Null,
-            Json::Bool(value) => Self::Bool(value),
-            Json::Number(number) => from_number(&number),
-            Json::String(text) => Self::text(text),
-            Json::Array(items) => Self::list(items.into_iter().map(Self::from_owned).collect()),
-            Json::Object(map) => {
-                let entries = map.into_iter();
-                Self::map(
-                    entries
-                        .map(|(k, v)| (Text::Owned(k.into()), Self::from_owned(v)))
-                        .collect(),
-                )
-            }
-        }
     }
 
     pub(super) fn text(text: impl Into<Arc<str>>) -> Self {
@@ -262,9 +248,8 @@ pub(super) fn equal(meter: &mut Meter, a: &Value<'_>, b: &Value<'_>) -> Result<b
 }
 
 fn equal_maps(meter: &mut Meter, a: &Map<'_>, b: &Map<'_>) -> Result<bool, Fault> {
-    let keys = a.keys();
-    meter.read(keys.len() * CELL_BYTES)?;
-    if keys.len() != b.len() {
+    let keys = a.keys(meter)?;
+    if keys.len() != b.len(meter)? {
         return Ok(false);
     }
     for key in keys {
@@ -278,29 +263,39 @@ fn equal_maps(meter: &mut Meter, a: &Map<'_>, b: &Map<'_>) -> Result<bool, Fault
     Ok(true)
 }
 
-/// Which of two values is smaller; `None` when there is no order between them.
+/// Which of two values is smaller; `None` for NaN, which is in no order with anything.
 pub(super) fn compare(
     meter: &mut Meter,
     a: &Value<'_>,
     b: &Value<'_>,
 ) -> Result<Option<Ordering>, Fault> {
-    Ok(match (a, b) {
-        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-        (Value::String(a), Value::String(b)) => {
-            meter.read(a.len().min(b.len()))?;
-            Some(a.cmp(b))
-        }
-        (Value::Bytes(a), Value::Bytes(b)) => {
-            meter.read(a.len().min(b.len()))?;
-            Some(a.cmp(b))
-        }
-        (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
-        (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
-        _ => match numbers(a, b) {
-            Some(order) => order,
-            None => return Fault::failed(format!("{} and {} have no order", a.kind(), b.kind())),
-        },
-    })
+    meter.read(content_bytes(a).min(content_bytes(b)))?;
+    match order(a, b) {
+        Some(order) => Ok(order),
+        None => Fault::failed(format!("{} and {} have no order", a.kind(), b.kind())),
+    }
+}
+
+/// The order of two values; the inner `None` is NaN, the outer one "not of one kind". Total among the values that are
+/// in an order with one of them.
+pub(super) fn order(a: &Value<'_>, b: &Value<'_>) -> Option<Option<Ordering>> {
+    Some(Some(match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
+        (Value::Duration(a), Value::Duration(b)) => a.cmp(b),
+        (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
+        _ => return numbers(a, b),
+    }))
+}
+
+/// How much of a text or of bytes there is to look at.
+pub(super) fn content_bytes(value: &Value<'_>) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
 }
 
 /// The order of two numbers; the inner `None` is NaN, the outer one "not both numbers".

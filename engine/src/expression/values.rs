@@ -21,8 +21,6 @@ pub trait Values: Send + Sync {
 pub enum View<'v> {
     /// As JSON.
     Json(&'v Json),
-    /// As JSON made for this answer; for small values.
-    Owned(Json),
     /// As a mapping that is itself read lazily.
     Values(&'v dyn Values),
     /// Not yet: the evaluation ends with [`super::ErrorKind::Missing`] and this text, which says what to fetch.

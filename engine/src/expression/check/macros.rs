@@ -127,11 +127,11 @@ impl Checker<'_> {
             LoopKind::Filter => (self.condition(shape.body), Type::list(first.clone())),
             LoopKind::List => {
                 let (body, ty) = self.check(shape.body);
-                (body, Type::list(ty))
+                (body, Type::list(ty).bounded())
             }
             LoopKind::Map => {
                 let (body, ty) = self.check(shape.body);
-                (body, Type::map(ty))
+                (body, Type::map(ty).bounded())
             }
             LoopKind::SortBy => {
                 let (body, _) = self.check(shape.body);

@@ -19,7 +19,10 @@ impl<'a> Evaluator<'a> {
     fn iterate(&mut self, node: &Node, looped: &Loop) -> Done<Value<'a>> {
         let range = match self.value(&looped.range)? {
             Value::List(list) => Elements::List(list),
-            Value::Map(map) => Elements::Map(map.keys(), map),
+            Value::Map(map) => {
+                let keys = map.keys(&mut self.meter).map_err(|fault| at(node, fault))?;
+                Elements::Map(keys, map)
+            }
             other => {
                 let message = format!("{} has no elements to go through", describe(&other));
                 return Err(at(&looped.range, Fault::Failed(message)));

@@ -177,7 +177,7 @@ fn size<'a>(meter: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault> {
         }
         [Value::Bytes(bytes)] => bytes.len(),
         [Value::List(list)] => list.len(),
-        [Value::Map(map)] => map.len(),
+        [Value::Map(map)] => map.len(meter)?,
         _ => return mismatch("text, a list or a mapping", args.first()),
     };
     i64::try_from(size)

@@ -123,29 +123,28 @@ pub(in super::super) fn sort_by_key<'a>(
     meter: &mut Meter,
     mut keyed: Vec<(Value<'a>, Value<'a>)>,
 ) -> Result<Value<'a>, Fault> {
-    let len = keyed.len() as u64;
-    meter.steps(len * u64::from(len.max(1).ilog2() + 1))?;
-    let mut fault = None;
-    keyed.sort_by(|(a, _), (b, _)| {
-        if fault.is_some() {
-            return std::cmp::Ordering::Equal;
+    let rounds = keyed.len().max(1).ilog2() as usize + 1;
+    meter.steps((keyed.len() * rounds) as u64)?;
+    if let Some((first, _)) = keyed.first() {
+        for (key, _) in &keyed {
+            meter.read(value::content_bytes(key) * rounds)?;
+            // Before sorting, for a sort may panic where there is no total order.
+            match value::order(first, key) {
+                Some(Some(_)) => {}
+                Some(None) => return Fault::failed("NaN has no place in an order"),
+                None => {
+                    let (a, b) = (first.kind(), key.kind());
+                    return Fault::failed(format!("{a} and {b} have no order"));
+                }
+            }
         }
-        let order = value::compare(meter, a, b);
-        let order = order.and_then(|order| match order {
-            Some(order) => Ok(order),
-            None => Fault::failed("NaN has no place in an order"),
-        });
-        order.unwrap_or_else(|found| {
-            fault = Some(found);
-            std::cmp::Ordering::Equal
-        })
-    });
-    match fault {
-        Some(fault) => Err(fault),
-        None => Ok(Value::list(
-            keyed.into_iter().map(|(_, value)| value).collect(),
-        )),
     }
+    keyed.sort_by(|(a, _), (b, _)| {
+        let order = value::order(a, b).flatten();
+        order.unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let sorted = keyed.into_iter().map(|(_, value)| value);
+    Ok(Value::list(sorted.collect()))
 }
 
 fn range<'a>(meter: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault> {

@@ -129,7 +129,7 @@ fn lists<'a>(meter: &mut Meter, a: &List<'a>, b: &List<'a>) -> Result<Value<'a>,
 fn maps<'a>(meter: &mut Meter, a: &Map<'a>, b: &Map<'a>) -> Result<Value<'a>, Fault> {
     let mut entries = BTreeMap::new();
     for map in [a, b] {
-        let keys = map.keys();
+        let keys = map.keys(meter)?;
         meter.make(keys.len() * 2 * CELL_BYTES)?;
         for key in keys {
             if let Some(value) = map.get(&key)? {

@@ -27,7 +27,7 @@ fn of<'a>(_: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault> {
     )
 }
 
-fn of_non_zero<'a>(_: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault> {
+fn of_non_zero<'a>(meter: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault> {
     let Some(value) = args.first() else {
         return mismatch("a value", None);
     };
@@ -37,7 +37,7 @@ fn of_non_zero<'a>(_: &mut Meter, args: Args<'_, 'a>) -> Result<Value<'a>, Fault
         Value::String(text) => text.is_empty(),
         Value::Bytes(bytes) => bytes.is_empty(),
         Value::List(list) => list.len() == 0,
-        Value::Map(map) => map.len() == 0,
+        Value::Map(map) => map.len(meter)? == 0,
         Value::Duration(duration) => duration.is_zero(),
         Value::Bool(_)
         | Value::Int(_)

@@ -207,7 +207,7 @@ fn a_text_is_bounded() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..proptest::prelude::ProptestConfig::with_cases(1000) })]
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..proptest::prelude::ProptestConfig::with_cases(256) })]
 
     #[test]
     fn no_text_makes_it_panic(text in "([$]?[$]\\{\\{|\\}\\}|\\PC|n|'|\"|\\\\| ){0,40}") {

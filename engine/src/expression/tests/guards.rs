@@ -182,3 +182,86 @@ fn a_limit_is_never_swallowed() {
     limited("[1, 2].exists(i, lists.range(9223372036854775807) == [] || i == 2)");
     limited("has(lists.range(9223372036854775807)[0].a)");
 }
+
+#[test]
+fn going_through_keys_is_charged_however_soon_it_ends() {
+    let wide: Json = (0..20_000)
+        .map(|n| (n.to_string(), json!(n)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let values: serde_json::Map<String, Json> = [("item".to_owned(), wide)].into_iter().collect();
+    let run = |source: &str| compile(source).evaluate(&values);
+    assert_eq!(
+        run("size(item) + item.map(k, k).size()").expect("twice"),
+        json!(40_000)
+    );
+    let error = run("lists.range(1000).all(i, item.exists(k, true))").expect_err("20 million keys");
+    assert_eq!(error.kind, ErrorKind::Limit);
+    struct Lazy(serde_json::Map<String, Json>);
+    impl Values for Lazy {
+        fn get(&self, _: &str) -> Option<View<'_>> {
+            Some(View::Values(self))
+        }
+        fn names(&self) -> Vec<String> {
+            vec!["a".to_owned(); 20_000]
+        }
+    }
+    let lazy = Lazy(serde_json::Map::new());
+    let error = compile("lists.range(1000).all(i, size(item) > 0)")
+        .evaluate(&lazy)
+        .expect_err("20 million names");
+    assert_eq!(error.kind, ErrorKind::Limit);
+    assert!(lazy.0.is_empty());
+}
+
+#[test]
+fn a_type_that_doubles_takes_no_time_to_check() {
+    let grown = |rounds: usize| format!("[x]{}", ".map(y, {'a': y, 'b': y})".repeat(rounds));
+    let source = format!("true ? {0} : {0}", grown(40));
+    assert!(Expression::compile(&source, &scope(), None).is_ok());
+    let source = format!("{0} == {0}", grown(40));
+    assert!(Expression::compile(&source, &scope(), Some(&Type::Bool)).is_ok());
+    let source = format!("[{0}, {0}] + [{0}]", grown(30));
+    assert!(Expression::compile(&source, &scope(), Some(&Type::list(Type::Dyn))).is_ok());
+}
+
+#[test]
+fn the_deepest_expression_runs_on_a_small_stack() {
+    let run = || {
+        for (source, expected) in [
+            (format!("{}1", "1+".repeat(120)), json!(121)),
+            (format!("{}1{}", "(".repeat(32), ")".repeat(32)), json!(1)),
+            (
+                format!("size({}1{})", "[".repeat(31), "]".repeat(31)),
+                json!(1),
+            ),
+            (format!("{}1", "false?1:".repeat(64)), json!(1)),
+            (format!("{}true", "true&&".repeat(120)), json!(true)),
+            (format!("size([1]{})", ".map(y,[y])".repeat(100)), json!(1)),
+        ] {
+            assert_eq!(eval(&source), expected, "{source}");
+        }
+    };
+    // Half of what a thread of the servers has.
+    let thread = std::thread::Builder::new()
+        .stack_size(1024 * 1024)
+        .spawn(run);
+    thread
+        .expect("a thread starts")
+        .join()
+        .expect("it does not overflow");
+}
+
+#[test]
+fn sorting_what_has_no_order_is_an_error_and_no_panic() {
+    for keys in [
+        "[1, 'a', 2.5, 'b', true, 3]",
+        "[1.0, 0.0 / 0.0, 2.0, 0.0 / 0.0]",
+        "[[1], [2]]",
+        "[null, null]",
+    ] {
+        let many = format!("lists.range(50).map(i, {keys}).flatten().sort()");
+        assert!(fails(&many).contains("order"), "{keys}");
+    }
+    assert_eq!(eval("[2u, 1.5, 1, -3].sort()"), json!([-3, 1, 1.5, 2]));
+}
