@@ -1,7 +1,9 @@
 //! `miractl agent`: what can be done, whether it is well, and its settings.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::agent_config;
 use crate::call::{Call, v1};
@@ -11,6 +13,9 @@ use crate::list::{self, Look, Paging};
 use crate::model::{clean, error_text, text};
 use crate::paint::Tone;
 use crate::table::{Table, cell, status};
+
+/// An agent that does not run is started before it is asked.
+const STARTING: Duration = Duration::from_secs(60);
 
 /// Agents: what they can do, their health, their settings
 #[derive(Debug, Subcommand)]
@@ -249,7 +254,7 @@ fn parameters(schema: &Value) -> String {
 async fn health(ctx: &Ctx, name: &str) -> Result<Exit> {
     let answer = ctx
         .api()?
-        .send(Call::post(v1(["agents", name, "health"])).json(&json!({})))
+        .send(Call::post(v1(["agents", name, "health"])).within(STARTING))
         .await
         .map_err(missing)?
         .json()?;
@@ -266,6 +271,7 @@ async fn health(ctx: &Ctx, name: &str) -> Result<Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn health_is_understood_wherever_it_stands() {

@@ -46,6 +46,7 @@ mod receiver;
 #[cfg(test)]
 mod reference;
 mod report;
+mod result;
 mod run;
 mod run_get;
 mod schema;

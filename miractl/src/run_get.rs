@@ -12,9 +12,9 @@ use crate::model::{Run, Waiting, decode, inline, text};
 use crate::names;
 use crate::output::Out;
 use crate::paint::Tone;
+use crate::result::outputs;
 use crate::table::{Table, cell, status};
 use crate::wait::next_commands;
-use crate::workflow_run::outputs;
 
 /// Show a run: its steps, why it waits, what it changed
 #[derive(Debug, Args)]

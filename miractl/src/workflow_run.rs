@@ -15,8 +15,9 @@ use crate::follow::{Follow, follow};
 use crate::human::{parse_duration, short};
 use crate::inputs;
 use crate::live::Surface;
-use crate::model::{Run, decode, inline, text};
-use crate::output::{Format, pretty};
+use crate::model::{decode, text};
+use crate::output::Format;
+use crate::result;
 use crate::wait::{Until, conclude};
 use crate::workflow::missing;
 
@@ -164,7 +165,7 @@ pub(crate) async fn start(
         cancel_on_interrupt: how.cancel_on_interrupt,
     };
     let (run, exit) = follow(ctx, &id, &how).await?;
-    result(ctx, &run)?;
+    result::print(ctx, &run).await?;
     conclude(ctx, &decode(&run), exit);
     Ok(exit)
 }
@@ -182,47 +183,9 @@ fn started(ctx: &Ctx, answer: &Value, id: &str) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The result on stdout: outputs by name for people, the whole run for programs.
-fn result(ctx: &Ctx, value: &Value) -> Result<()> {
-    ctx.out.thing(value, text(value, "id"), || {
-        let run: Run = decode(value);
-        outputs(&run.outputs)
-    })
-}
-
-/// Outputs as lines `name = value`; long values as indented JSON.
-pub(crate) fn outputs(outputs: &Value) -> String {
-    let Some(map) = outputs.as_object() else {
-        return if outputs.is_null() {
-            String::new()
-        } else {
-            pretty(outputs)
-        };
-    };
-    let line = |(name, value): (&String, &Value)| {
-        let short = inline(value);
-        let shown = if short.len() > 60 && !value.is_string() {
-            pretty(value)
-        } else {
-            short
-        };
-        format!("{name} = {shown}\n")
-    };
-    map.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn outputs_are_lines_and_texts_stay_texts() {
-        assert_eq!(
-            outputs(&json!({"b": "two words", "a": 1})),
-            "a = 1\nb = two words\n"
-        );
-        assert_eq!(outputs(&Value::Null), "");
-    }
 
     #[test]
     fn a_label_needs_its_value() {

@@ -298,3 +298,23 @@ fn progress_and_logs_are_shown_when_asked_for() {
         done.err
     );
 }
+
+#[test]
+fn a_call_of_an_action_answers_what_the_action_answered() {
+    let server = Server::start(|request, _| {
+        let blob = json!({ "blob": "/x", "size": 20000, "sha256": "abc" });
+        let step = json!({ "id": "call", "status": "succeeded", "output": { "series": blob, "count": 2 } });
+        match request.route() {
+            "POST /api/v1/agents/metrics/actions/query" => created(),
+            route if route.ends_with("/events") => Reply::Events(ENDED.to_owned()),
+            route if route.ends_with("/blobs/abc") => Reply::Json(200, json!(["large"])),
+            _ => Reply::Json(
+                200,
+                json!({ "id": RUN, "workflow": null, "status": "succeeded", "outputs": {}, "steps": [step] }),
+            ),
+        }
+    });
+    let done = run(&server, &["action", "invoke", "metrics", "query", "--wait"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out, "count = 2\nseries = [\"large\"]\n");
+}
