@@ -1,5 +1,6 @@
 //! Evaluation: a walk over the checked tree, every step of it metered.
 
+pub(super) mod casts;
 mod loops;
 
 use std::cmp::Ordering;
@@ -313,30 +314,6 @@ impl<'a> Evaluator<'a> {
     fn make(&mut self, node: &Node, bytes: usize) -> Done<()> {
         self.meter.make(bytes).map_err(|fault| at(node, fault))
     }
-
-    fn cast(&mut self, found: Result<Value<'a>, Fault>, cast: Cast) -> Result<Value<'a>, Fault> {
-        let value = found?;
-        match (cast, value) {
-            (Cast::None, value) => Ok(value),
-            (Cast::Double, value) => Ok(as_double(value)),
-            (Cast::Duration, Value::String(text)) => {
-                time::parse_duration(&text).map(Value::Duration)
-            }
-            (Cast::Timestamp, Value::String(text)) => {
-                time::parse_timestamp(&text).map(Value::Timestamp)
-            }
-            (Cast::Durations, Value::List(list)) => self.cast_all(&list, Cast::Duration),
-            (Cast::Timestamps, Value::List(list)) => self.cast_all(&list, Cast::Timestamp),
-            (_, value) => Ok(value),
-        }
-    }
-
-    fn cast_all(&mut self, list: &List<'a>, cast: Cast) -> Result<Value<'a>, Fault> {
-        self.meter.steps(list.len() as u64)?;
-        self.meter.make(list.len() * CELL_BYTES)?;
-        let items = list.iter().map(|item| self.cast(Ok(item), cast));
-        Ok(Value::list(items.collect::<Result<_, _>>()?))
-    }
 }
 
 pub(super) fn at(node: &Node, fault: Fault) -> Located {
@@ -371,18 +348,6 @@ fn element<'a>(list: &List<'a>, by: &Value<'a>) -> Result<Option<Value<'a>>, Fau
         other => return Fault::failed(format!("a list is indexed by int, not {}", other.kind())),
     };
     Ok(index.and_then(|index| list.get(index)))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a schema says number: it is a double from here on"
-)]
-pub(super) fn as_double(value: Value<'_>) -> Value<'_> {
-    match value {
-        Value::Int(value) => Value::Double(value as f64),
-        Value::Uint(value) => Value::Double(value as f64),
-        other => other,
-    }
 }
 
 fn describe(value: &Value<'_>) -> &'static str {

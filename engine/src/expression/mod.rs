@@ -258,7 +258,7 @@ impl Expression {
         let mut evaluator = Evaluator::new(values);
         let mut value = evaluator.value(&self.root)?;
         if self.double {
-            value = eval::as_double(value);
+            value = eval::casts::as_double(value);
         }
         let json = output::to_json(&mut evaluator.meter, &value);
         json.map_err(|fault| at(&self.root, fault).into())

@@ -6,6 +6,7 @@
 
 mod convert;
 mod encoders;
+mod format;
 pub(super) mod lists;
 mod math;
 mod operators;
