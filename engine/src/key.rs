@@ -63,6 +63,22 @@ pub struct PlannedRun {
     /// It was removed: it must not be created again.
     #[serde(default)]
     pub gone: bool,
+    /// The end of the alert that started it cancels it, unless it has changed something.
+    #[serde(default)]
+    pub cancel: bool,
+}
+
+impl PlannedRun {
+    /// A run that is to be created.
+    #[must_use]
+    pub fn new(workflow: &str, run: RunId) -> Self {
+        Self {
+            workflow: workflow.to_owned(),
+            run,
+            gone: false,
+            cancel: false,
+        }
+    }
 }
 
 /// What is known of one alert (or group) of one hook.
@@ -160,11 +176,7 @@ mod tests {
     use crate::id::Shard;
 
     fn run(n: u64) -> PlannedRun {
-        PlannedRun {
-            workflow: "hello".to_owned(),
-            run: RunId::new(Timestamp::from_millis(n), Shard(0), n),
-            gone: false,
-        }
+        PlannedRun::new("hello", RunId::new(Timestamp::from_millis(n), Shard(0), n))
     }
 
     #[test]
