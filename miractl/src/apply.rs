@@ -13,6 +13,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::human::{count, dash};
 use crate::model::text;
 use crate::output::Format;
+use crate::receiver;
 use crate::report;
 use crate::table::{Table, status};
 
@@ -163,6 +164,16 @@ fn print(ctx: &Ctx, saved: &[Value]) -> Result<()> {
         ]);
     }
     ctx.out.data(&table.render(&ctx.out))?;
+    for hook in saved {
+        // A document that names no secret has one made, which is told once.
+        if let Some(paste) = receiver::paste(hook, ctx.api()?.server()) {
+            ctx.out.say(&format!(
+                "\nThe secret of the hook {} is shown only now:",
+                text(hook, "name")
+            ));
+            ctx.out.data(paste.trim_end())?;
+        }
+    }
     let workflow = saved.iter().find(|s| text(s, "kind") == "workflow");
     if let Some(workflow) = workflow.filter(|_| saved.len() == 1) {
         ctx.out

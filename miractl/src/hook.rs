@@ -9,7 +9,7 @@ use crate::ctx::Ctx;
 use crate::exit::{Exit, Failure, Result};
 use crate::human::{age, count, short};
 use crate::list::{self, Look, Paging};
-use crate::model::{error_text, text, time};
+use crate::model::{error_text, joined, text, time};
 use crate::output::{Format, yaml};
 use crate::paint::Tone;
 use crate::receiver;
@@ -139,17 +139,14 @@ fn name_of(hook: &Value) -> &str {
 async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
     let page = list::fetch(ctx.api()?, Call::get(v1(["hooks"])), cmd.paging).await?;
     let look = Look {
-        headings: &["NAME", "TYPE", "ROLE", "REVISION"],
+        headings: &["NAME", "TYPE", "ROLE", "~STARTS", "~URL"],
         row: &|h| {
-            let revision = h["revision"]
-                .as_u64()
-                .map(|r| r.to_string())
-                .unwrap_or_default();
             vec![
                 name_of(h).into(),
                 text(h, "type").into(),
                 text(h, "role").into(),
-                revision.into(),
+                joined(&h["workflows"]).into(),
+                text(h, "url").into(),
             ]
         },
         name: &|h| name_of(h).to_owned(),
@@ -180,34 +177,44 @@ async fn get(ctx: &Ctx, name: &str) -> Result<Exit> {
 
 async fn create(ctx: &Ctx, cmd: &CreateCmd) -> Result<Exit> {
     let api = ctx.api()?;
-    let mut body = json!({ "hook": cmd.name, "type": cmd.kind });
-    if let Some(role) = &cmd.role {
-        body["role"] = role.as_str().into();
-    }
-    if let Some(dedupe) = &cmd.dedupe {
-        body["dedupe"] = dedupe.as_str().into();
-    }
     let answer = api
-        .send(Call::post(v1(["hooks"])).once().json(&body))
+        .send(Call::post(v1(["hooks"])).once().yaml(&document(cmd)))
         .await?
         .json()?;
-    let url = receiver::address(api.server(), &cmd.name, &answer);
-    let secret = [text(&answer, "secret"), text(&answer, "token")]
-        .into_iter()
-        .find(|s| !s.is_empty())
-        .unwrap_or_default();
-    if secret.is_empty() {
+    let paste = receiver::paste(&answer, api.server());
+    if paste.is_none() {
         ctx.out.warn("the server answered no secret");
     }
-    ctx.out.thing(&answer, &cmd.name, || {
-        receiver::paste(&cmd.kind, &cmd.name, &url, secret)
-    })?;
+    ctx.out
+        .thing(&answer, &cmd.name, || paste.unwrap_or_default())?;
     if ctx.out.format == Format::Table {
         ctx.out.say("The secret above is shown only now.");
         ctx.out
             .next(&[format!("miractl hook deliveries {}", cmd.name)]);
     }
     Ok(Exit::Ok)
+}
+
+/// The hook as a document; its first key has to be the one that names its kind.
+fn document(cmd: &CreateCmd) -> String {
+    let mut text = format!("hook: {}\ntype: {}\n", scalar(&cmd.name), scalar(&cmd.kind));
+    for (key, value) in [("role", &cmd.role), ("dedupe", &cmd.dedupe)] {
+        if let Some(value) = value {
+            text.push_str(&format!("{key}: {}\n", scalar(value)));
+        }
+    }
+    text
+}
+
+/// A YAML string: plain where that is safe, else as JSON, which YAML reads.
+fn scalar(text: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    if begins && text.chars().all(is_word) {
+        text.to_owned()
+    } else {
+        Value::from(text).to_string()
+    }
 }
 
 async fn deliveries(ctx: &Ctx, cmd: &DeliveriesCmd) -> Result<Exit> {
@@ -287,4 +294,22 @@ async fn delete(ctx: &Ctx, name: &str) -> Result<Exit> {
         .map_err(missing)?;
     ctx.out.say(&format!("hook {name} deleted"));
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_its_kind_first_and_quotes_what_needs_it() {
+        let cmd = CreateCmd {
+            name: "builds".to_owned(),
+            kind: "generic".to_owned(),
+            role: None,
+            dedupe: Some("event.headers['x: id']".to_owned()),
+        };
+        let expected = "hook: builds\ntype: generic\ndedupe: \"event.headers['x: id']\"\n";
+        assert_eq!(document(&cmd), expected);
+        assert_eq!(scalar("007"), "\"007\"");
+    }
 }

@@ -28,7 +28,7 @@ impl Tone {
     /// The tone of a status word, of runs, steps, approvals, agents and deliveries alike.
     pub(crate) fn of(status: &str) -> Self {
         match status {
-            "succeeded" | "approved" | "used" | "healthy" | "ready" | "ok" | "matched"
+            "succeeded" | "approved" | "used" | "healthy" | "ready" | "ok" | "accepted"
             | "created" | "done" => Self::Good,
             "failed" | "rejected" | "timed_out" | "unhealthy" | "error" | "refused"
             | "not_done" => Self::Bad,

@@ -18,12 +18,18 @@ pub(crate) fn address(server: &Url, name: &str, answer: &Value) -> String {
     url.to_string()
 }
 
-/// The configuration of the sender.
-pub(crate) fn paste(kind: &str, name: &str, url: &str, secret: &str) -> String {
-    match kind {
-        "alertmanager" => alertmanager(name, url, secret),
-        _ => generic(url, secret),
-    }
+/// The configuration of the sender of a hook that was just made; `None` if its secret is not told.
+pub(crate) fn paste(hook: &Value, server: &Url) -> Option<String> {
+    let secret = Some(text(hook, "secret")).filter(|s| !s.is_empty())?;
+    let name = [text(hook, "name"), text(hook, "hook")]
+        .into_iter()
+        .find(|n| !n.is_empty())
+        .unwrap_or_default();
+    let url = address(server, name, hook);
+    Some(match text(hook, "type") {
+        "alertmanager" => alertmanager(name, &url, secret),
+        _ => signed(&hook["auth"]["hmac"], &url, secret),
+    })
 }
 
 /// A receiver and a route for `alertmanager.yml`.
@@ -53,15 +59,25 @@ receivers:
     )
 }
 
-fn generic(url: &str, secret: &str) -> String {
+/// What a sender needs that signs what it sends, and how to try it by hand.
+fn signed(hmac: &Value, url: &str, secret: &str) -> String {
+    let (header, prefix) = (text(hmac, "header"), text(hmac, "prefix"));
+    let header = if header.is_empty() {
+        "x-mirastack-signature"
+    } else {
+        header
+    };
+    let (quoted_url, secret) = (quoted(url), quoted(secret));
     format!(
         "\
-url: {}
-secret: {}
-# The sender signs the raw body: HMAC-SHA256 with the secret, in hex, in the hook's signature header.
-",
-        quoted(url),
-        quoted(secret)
+url: {quoted_url}
+secret: {secret}
+header: {header}
+# The header holds {prefix}HEX, the HMAC-SHA256 of the raw body with the secret. To try it:
+#   sig=$(openssl dgst -sha256 -hmac \"$SECRET\" -r < body.json | cut -d' ' -f1)
+#   curl -H \"{header}: {prefix}$sig\" -H 'content-type: application/json' \\
+#        --data-binary @body.json {url}
+"
     )
 }
 
@@ -77,12 +93,9 @@ mod tests {
 
     #[test]
     fn the_receiver_is_valid_yaml_with_the_secret_in_its_place() {
-        let text = paste(
-            "alertmanager",
-            "alerts",
-            "http://127.0.0.1:8080/hooks/alerts",
-            "s: \"3#'x",
-        );
+        let hook = json!({"name": "alerts", "type": "alertmanager", "secret": "s: \"3#'x"});
+        let server = Url::parse("http://127.0.0.1:8080").expect("a server");
+        let text = paste(&hook, &server).expect("a secret");
         let read: Value = serde_saphyr::from_str(&text).expect("YAML");
         let webhook = &read["receivers"][0]["webhook_configs"][0];
         assert_eq!(webhook["url"], json!("http://127.0.0.1:8080/hooks/alerts"));
@@ -94,6 +107,21 @@ mod tests {
             read["route"]["routes"][0]["receiver"],
             read["receivers"][0]["name"]
         );
+    }
+
+    #[test]
+    fn a_signing_sender_is_told_its_header_and_a_hook_without_a_new_secret_nothing() {
+        let auth = json!({"hmac": {"header": "x-sig", "prefix": "sha256="}});
+        let hook = json!({"name": "b", "type": "generic", "secret": "s1", "auth": auth, "url": "https://h/hooks/b"});
+        let server = Url::parse("https://h").expect("a server");
+        let text = paste(&hook, &server).expect("a secret");
+        let read: Value = serde_saphyr::from_str(&text).expect("YAML");
+        assert_eq!(
+            read,
+            json!({"url": "https://h/hooks/b", "secret": "s1", "header": "x-sig"})
+        );
+        assert!(text.contains("x-sig: sha256=$sig"), "{text}");
+        assert_eq!(paste(&json!({"name": "b"}), &server), None);
     }
 
     #[test]

@@ -153,3 +153,27 @@ fn a_document_that_says_nothing_of_itself_is_the_servers_to_judge() {
     assert!(done.err.contains("a.mira.yaml:1"), "{}", done.err);
     assert_eq!(server.requests()[0].route(), "POST /api/v1/validate");
 }
+
+#[test]
+fn a_secret_that_applying_makes_is_shown() {
+    let made = json!({ "name": "h", "type": "generic", "secret": "s-1", "auth": { "hmac": { "header": "x-sig", "prefix": "" } } });
+    let server = Server::start(move |request, _| {
+        if request.line.starts_with("PUT") {
+            Reply::Json(201, made.clone())
+        } else {
+            support::problem(404, "not there")
+        }
+    });
+    let done = apply(
+        &server,
+        "hook: h\ntype: generic\ndedupe: none\n",
+        &["hook", "apply"],
+    );
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(
+        done.out.contains("secret: \"s-1\"") && done.err.contains("only now"),
+        "{}{}",
+        done.out,
+        done.err
+    );
+}

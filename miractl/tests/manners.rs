@@ -299,8 +299,12 @@ fn a_key_that_is_made_is_asked_for_once_and_without_a_key_of_its_own() {
 
 #[test]
 fn a_hook_that_is_made_prints_what_to_paste() {
-    let server =
-        Server::start(|_, _| Reply::Json(201, json!({ "hook": "alerts", "secret": "s-1" })));
+    let server = Server::start(|_, _| {
+        Reply::Json(
+            201,
+            json!({ "name": "alerts", "type": "alertmanager", "secret": "s-1" }),
+        )
+    });
     let done = run(
         &server,
         &[
@@ -324,11 +328,12 @@ fn a_hook_that_is_made_prints_what_to_paste() {
         webhook["http_config"]["authorization"]["credentials"],
         json!("s-1")
     );
-    let sent = server.requests()[0].json();
+    let sent = &server.requests()[0];
     assert_eq!(
-        sent,
-        json!({ "hook": "alerts", "type": "alertmanager", "role": "engineer" })
+        sent.body,
+        "hook: alerts\ntype: alertmanager\nrole: engineer\n"
     );
+    assert_eq!(sent.header("idempotency-key"), None);
 }
 
 #[test]
