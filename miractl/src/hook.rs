@@ -1,7 +1,7 @@
 //! `miractl hook`: entrances for events from outside.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::apply::{self, Files};
 use crate::call::{Call, v1};
