@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{
     Code, Request, Streaming,
     client::Grpc,
@@ -27,6 +27,9 @@ use crate::{
 
 /// How long connecting to a plugin on this machine may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the end of a stream is waited for after its result, which it follows at once.
+const LAST_FRAME: Duration = Duration::from_millis(100);
 
 /// Calls one plugin process. Clones share its connection.
 ///
@@ -147,6 +150,7 @@ impl PluginClient {
             .into_inner();
         Ok(Events {
             stream: Some(stream),
+            result: None,
             deadline,
         })
     }
@@ -196,7 +200,7 @@ impl PluginClient {
         let request = self.request(wire::encode(request), options)?;
         let mut grpc = self.grpc();
         let call = grpc.unary(request, PathAndQuery::from_static(path), RawCodec);
-        let answer = tokio::time::timeout(options.timeout, call)
+        let answer = timeout(options.timeout, call)
             .await
             .map_err(|_| too_late())??;
         wire::decode(answer.into_inner()).map_err(unreadable)
@@ -235,11 +239,13 @@ impl PluginClient {
 #[derive(Debug)]
 pub struct Events {
     stream: Option<Streaming<Bytes>>,
+    result: Option<Event>,
     deadline: Instant,
 }
 
 impl Events {
-    /// The next event; `None` after the result, which comes exactly once.
+    /// The next event; `None` after the result, which comes exactly once. This future may be dropped and
+    /// asked for again: nothing is lost.
     ///
     /// # Errors
     /// [`CallFailure`] when the plugin is gone, the time is over, or it ends without a result. After an
@@ -248,40 +254,38 @@ impl Events {
         let Some(stream) = &mut self.stream else {
             return Ok(None);
         };
-        let message = match timeout_at(self.deadline, stream.message()).await {
-            Ok(Ok(Some(message))) => wire::decode::<ExecuteEvent>(message).map_err(unreadable),
-            Ok(Ok(None)) => Err(CallFailure::sent(
-                Code::Internal,
-                "the plugin ended the call without a result",
-            )),
-            Ok(Err(status)) => Err(CallFailure {
-                sent: true,
-                ..status.into()
-            }),
-            Err(_) => Err(too_late()),
-        };
-        if !matches!(
-            &message,
-            Ok(ExecuteEvent {
-                event: None | Some(Event::Progress(_) | Event::Log(_) | Event::Checkpoint(_))
-            })
-        ) {
-            self.stream = None;
+        if self.result.is_none() {
+            match read(stream, self.deadline).await {
+                Ok(result @ Event::Result(_)) => self.result = Some(result),
+                Ok(event) => return Ok(Some(event)),
+                Err(failure) => {
+                    self.stream = None;
+                    return Err(failure);
+                }
+            }
         }
-        match message?.event {
-            Some(event) => Ok(Some(event)),
-            None => self.unknown_event(),
-        }
-    }
-
-    /// An event of a kind that this version does not know carries nothing that it could use, but a plugin
-    /// that sends only such events must not keep us busy: the call ends.
-    fn unknown_event(&mut self) -> Result<Option<Event>, CallFailure> {
+        // A stream that is dropped before its end is reset, and many resets are taken for an attack.
+        let _ = timeout(LAST_FRAME, stream.message()).await;
         self.stream = None;
-        Err(CallFailure::sent(
-            Code::Internal,
-            "the plugin sent an event of an unknown kind",
-        ))
+        Ok(self.result.take())
+    }
+}
+
+async fn read(stream: &mut Streaming<Bytes>, deadline: Instant) -> Result<Event, CallFailure> {
+    let broken = |what| Err(CallFailure::sent(Code::Internal, what));
+    match timeout_at(deadline, stream.message()).await {
+        Ok(Ok(Some(message))) => match wire::decode::<ExecuteEvent>(message).map_err(unreadable)? {
+            ExecuteEvent { event: Some(event) } => Ok(event),
+            // It says nothing that this version could use, and a plugin that sends only such events must not
+            // keep us busy.
+            ExecuteEvent { event: None } => broken("the plugin sent an event of an unknown kind"),
+        },
+        Ok(Ok(None)) => broken("the plugin ended the call without a result"),
+        Ok(Err(status)) => Err(CallFailure {
+            sent: true,
+            ..status.into()
+        }),
+        Err(_) => Err(too_late()),
     }
 }
 

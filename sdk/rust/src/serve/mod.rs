@@ -34,6 +34,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How many calls one connection may have open: more than run at once, so that the refusal is an answer.
 const STREAMS_MAX: u32 = 2048;
 
+/// How many calls may be cancelled before they were looked at. The caller is the engine, and cancels what a
+/// failed step still runs all at once.
+const RESETS_MAX: usize = STREAMS_MAX as usize;
+
 const USAGE: &str = "Usage: <agent> [--manifest | --version | --help]\n\
     Without arguments it serves, in the surroundings that the engine gives it by environment variables.\n\
     --manifest prints what it can do and how it is configured, as JSON.\n";
@@ -226,6 +230,7 @@ impl Listener {
     ) -> Result<(), String> {
         let router = transport::Server::builder()
             .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
             .http2_max_header_list_size(16 * 1024)
             .add_service(instance.service());
         let closed = closing.cancelled_owned();
