@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(detector.lost(start + 12 * SECOND, queue(1, 9)), []);
         assert_eq!(
             detector.lost(start + 13 * SECOND, queue(1, 9)),
-            [one.clone()]
+            std::slice::from_ref(&one)
         );
         assert_eq!(detector.lost(start + 14 * SECOND, queue(1, 9)), []);
         assert_eq!(detector.lost(start + 23 * SECOND, queue(1, 9)), [one]);

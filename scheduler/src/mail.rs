@@ -61,12 +61,11 @@ impl Mail {
     pub(crate) fn asks_for_rights(&self) -> bool {
         match &self.what {
             What::Ask(asked) => match asked.command {
-                Command::Begin { .. } | Command::Decide { .. } => true,
+                Command::Begin { .. } | Command::Decide { .. } | Command::Resolve { .. } => true,
                 Command::Wake { .. }
                 | Command::Report { .. }
                 | Command::Lose { .. }
                 | Command::Cancel { .. }
-                | Command::Resolve { .. }
                 | Command::Resume { .. }
                 | Command::Park { .. } => false,
             },

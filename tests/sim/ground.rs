@@ -1,0 +1,403 @@
+//! The ground of a simulation: the real embedded store, with the judge standing at it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use engine::digest::Digest;
+use engine::event::Event;
+use engine::id::{RunKey, Shard};
+use engine::job::{Answer, Job, Word};
+use engine::record::Record;
+use engine::registry::{ApiKey, Kind, decode, name_of};
+use store::clock::{Clock, Random};
+use store::embedded::{Embedded, Handle, Options, Place};
+use store::port::{
+    Change, Entry, Expect, Heard, Item, Message, NewRun, Offered, OpenRuns, Queue,
+};
+use store::{Backend, Error, Inbox, Jobs, Journal, Memory, Registry};
+use tokio::sync::Notify;
+
+use crate::judge::{Judge, Moment};
+use crate::time::{SimClock, SimRandom};
+use crate::trace::Trace;
+
+/// The store of a simulation, in memory.
+pub(crate) struct Ground {
+    judge: Arc<Judge>,
+    trace: Arc<Trace>,
+    clock: Arc<SimClock>,
+    random: Arc<SimRandom>,
+    bell: Arc<Bell>,
+    jobs: Arc<Exchange<dyn Jobs>>,
+    memory: Arc<Exchange<dyn Memory>>,
+    open: Mutex<(Backend, Option<Handle>)>,
+}
+
+impl Ground {
+    pub(crate) fn new(
+        judge: Arc<Judge>,
+        trace: Arc<Trace>,
+        clock: Arc<SimClock>,
+        random: Arc<SimRandom>,
+    ) -> Self {
+        let options = options(&clock, &random);
+        let (backend, handle) = Embedded::inline(Place::Memory, options).expect("memory is free");
+        Self {
+            judge,
+            trace,
+            bell: Arc::default(),
+            jobs: Exchange::new(backend.jobs.clone()),
+            memory: Exchange::new(backend.memory.clone()),
+            clock,
+            random,
+            open: Mutex::new((backend, Some(handle))),
+        }
+    }
+
+    /// The ports, seen by the judge.
+    pub(crate) fn backend(&self) -> Backend {
+        let open = self.open.lock().expect("nobody panics with it");
+        let inner = open.0.clone();
+        let (judge, clock, bell) = (&self.judge, &self.clock, &self.bell);
+        Backend {
+            journal: Arc::new(SeenJournal {
+                inner: inner.journal.clone(),
+                judge: judge.clone(),
+                trace: self.trace.clone(),
+                clock: clock.clone(),
+                bell: bell.clone(),
+            }),
+            inbox: Arc::new(SeenInbox {
+                inner: inner.inbox.clone(),
+                bell: bell.clone(),
+            }),
+            registry: Arc::new(SeenRegistry {
+                inner: inner.registry.clone(),
+                judge: judge.clone(),
+                clock: clock.clone(),
+                bell: bell.clone(),
+            }),
+            jobs: Arc::new(SeenJobs {
+                inner: self.jobs.clone(),
+                judge: judge.clone(),
+                clock: clock.clone(),
+            }),
+            memory: self.memory.clone(),
+            ..inner
+        }
+    }
+
+    /// Stops the store as a crash of its process would, and opens it again: what may be lost is lost.
+    pub(crate) fn restart(&self) {
+        let mut open = self.open.lock().expect("nobody panics with it");
+        let handle = open.1.take().expect("it is put back below");
+        let options = options(&self.clock, &self.random);
+        let (backend, handle) = handle.restart(options).expect("what was stored opens again");
+        self.jobs.put(backend.jobs.clone());
+        self.memory.put(backend.memory.clone());
+        *open = (backend, Some(handle));
+    }
+
+    /// The queues are lost, and nothing else.
+    pub(crate) fn lose_jobs(&self) {
+        self.jobs.put(self.another().jobs);
+    }
+
+    /// Checkpoints are lost, and nothing else.
+    pub(crate) fn lose_memory(&self) {
+        self.memory.put(self.another().memory);
+    }
+
+    fn another(&self) -> Backend {
+        let options = options(&self.clock, &self.random);
+        let (backend, _) = Embedded::inline(Place::Memory, options).expect("memory is free");
+        backend
+    }
+}
+
+fn options(clock: &Arc<SimClock>, random: &Arc<SimRandom>) -> Options {
+    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (clock.clone(), random.clone());
+    let fatal = Arc::new(|why: &str| panic!("the store ends the process: {why}"));
+    Options {
+        fatal,
+        ..Options::new(clock, random)
+    }
+}
+
+/// Wakes those who wait for the store, in the order in which they began to. (The store's own way wakes them in an order
+/// that the runtime draws by lot.)
+#[derive(Default)]
+struct Bell(Notify);
+
+impl Bell {
+    fn ring(&self) {
+        self.0.notify_waiters();
+    }
+
+    /// Asks, now and whenever the bell rings, until there is an answer.
+    async fn until<T>(
+        &self,
+        mut ask: impl FnMut() -> futures::future::BoxFuture<'static, Result<T, Error>>,
+    ) -> Result<T, Error> {
+        loop {
+            let rung = self.0.notified();
+            if let Some(answer) = ask().now_or_never() {
+                return answer;
+            }
+            rung.await;
+        }
+    }
+}
+
+/// A port whose back end can be lost and replaced. Whoever waits at the old one is told that it is gone.
+pub(crate) struct Exchange<P: ?Sized> {
+    inner: Mutex<Arc<P>>,
+    gone: Notify,
+}
+
+impl<P: ?Sized> Exchange<P> {
+    fn new(inner: Arc<P>) -> Arc<Self> {
+        let (inner, gone) = (Mutex::new(inner), Notify::new());
+        Arc::new(Self { inner, gone })
+    }
+
+    fn put(&self, inner: Arc<P>) {
+        *self.inner.lock().expect("nobody panics with it") = inner;
+        self.gone.notify_waiters();
+    }
+
+    fn get(&self) -> Arc<P> {
+        self.inner.lock().expect("nobody panics with it").clone()
+    }
+
+    async fn or_gone<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let gone = self.gone.notified();
+        tokio::select! { biased;
+            answer = call => answer,
+            () = gone => Err(Error::Unavailable("it was lost".to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Jobs for Exchange<dyn Jobs> {
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+        self.get().offer(pool, jobs).await
+    }
+
+    async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {
+        let inner = self.get();
+        self.or_gone(inner.take(pool, max)).await
+    }
+
+    async fn queue(&self, pool: &str) -> Result<Queue, Error> {
+        self.get().queue(pool).await
+    }
+
+    async fn say(&self, shard: Shard, word: Word) -> Result<Answer, Error> {
+        let inner = self.get();
+        self.or_gone(inner.say(shard, word)).await
+    }
+
+    async fn hear(&self, shard: Shard, max: usize) -> Result<Vec<Heard>, Error> {
+        let inner = self.get();
+        self.or_gone(inner.hear(shard, max)).await
+    }
+}
+
+#[async_trait]
+impl Memory for Exchange<dyn Memory> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        Self::get(self).get(key).await
+    }
+
+    async fn put(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Error> {
+        Self::get(self).put(key, value, ttl).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Error> {
+        Self::get(self).remove(key).await
+    }
+}
+
+/// Tells the judge what is stored.
+struct SeenJournal {
+    inner: Arc<dyn Journal>,
+    judge: Arc<Judge>,
+    trace: Arc<Trace>,
+    clock: Arc<SimClock>,
+    bell: Arc<Bell>,
+}
+
+#[async_trait]
+impl Journal for SeenJournal {
+    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+        let hash = self.inner.append(record, events).await?;
+        let (run, n, cause) = (record.key.run, record.n, &record.cause.command);
+        let names = events.iter().map(name_of_event);
+        let names: Vec<String> = names.collect();
+        self.trace.note(
+            self.clock.elapsed_ms(),
+            format_args!("stored {run} {n} for {cause}: {}", names.join(", ")),
+        );
+        self.judge
+            .appended(self.clock.now(), record, events, hash);
+        self.bell.ring();
+        Ok(hash)
+    }
+
+    async fn read(&self, key: &RunKey, after: u64) -> Result<Vec<Entry>, Error> {
+        self.inner.read(key, after).await
+    }
+
+    async fn open_runs(&self, shard: Shard) -> Result<OpenRuns, Error> {
+        self.inner.open_runs(shard).await
+    }
+
+    async fn new_runs(
+        &self,
+        shard: Shard,
+        sequence: u64,
+        max: usize,
+    ) -> Result<Vec<NewRun>, Error> {
+        let ask = || {
+            let inner = self.inner.clone();
+            async move { inner.new_runs(shard, sequence, max).await }.boxed()
+        };
+        self.bell.until(ask).await
+    }
+}
+
+/// Wakes who waits for commands.
+struct SeenInbox {
+    inner: Arc<dyn Inbox>,
+    bell: Arc<Bell>,
+}
+
+#[async_trait]
+impl Inbox for SeenInbox {
+    async fn send(&self, shard: Shard, message: &Message) -> Result<(), Error> {
+        self.inner.send(shard, message).await?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    async fn receive(
+        &self,
+        shard: Shard,
+        sequence: u64,
+        max: usize,
+    ) -> Result<Vec<(u64, Message)>, Error> {
+        let ask = || {
+            let inner = self.inner.clone();
+            async move { inner.receive(shard, sequence, max).await }.boxed()
+        };
+        self.bell.until(ask).await
+    }
+
+    async fn settle(&self, shard: Shard, sequences: &[u64]) -> Result<(), Error> {
+        self.inner.settle(shard, sequences).await
+    }
+}
+
+/// The name of an event and the step that it is about.
+fn name_of_event(event: &Event) -> String {
+    let text = format!("{event:?}");
+    let name = text.split([' ', '(']).next().unwrap_or_default();
+    let step = text.split_once("step: StepNo(").and_then(|(_, rest)| rest.split(')').next());
+    step.map_or_else(|| name.to_owned(), |step| format!("{name} {step}"))
+}
+
+/// Tells the judge who may do what.
+struct SeenRegistry {
+    inner: Arc<dyn Registry>,
+    judge: Arc<Judge>,
+    clock: Arc<SimClock>,
+    bell: Arc<Bell>,
+}
+
+#[async_trait]
+impl Registry for SeenRegistry {
+    async fn get(&self, key: &str) -> Result<Option<Item>, Error> {
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: &str, max: usize) -> Result<Vec<Item>, Error> {
+        self.inner.list(prefix, after, max).await
+    }
+
+    async fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, Error> {
+        let revision = self.inner.put(key, value, expect).await?;
+        if key.starts_with(&Kind::ApiKeys.prefix()) {
+            let saved: ApiKey = decode(value).map_err(Error::Corrupt)?;
+            let role = saved.is_active().then_some(saved.role);
+            let who = engine::principal::Principal::Key(name_of(key).to_owned());
+            let moment = Moment::Role { who: &who, role };
+            self.judge.see(self.clock.now(), &moment);
+        }
+        self.bell.ring();
+        Ok(revision)
+    }
+
+    async fn delete(&self, key: &str, revision: u64) -> Result<(), Error> {
+        self.inner.delete(key, revision).await
+    }
+
+    async fn watch(&self, prefix: &str, revision: u64) -> Result<Vec<Change>, Error> {
+        let ask = || {
+            let (inner, prefix) = (self.inner.clone(), prefix.to_owned());
+            async move { inner.watch(&prefix, revision).await }.boxed()
+        };
+        self.bell.until(ask).await
+    }
+}
+
+/// Tells the judge who asks for leave, and who gets it.
+struct SeenJobs {
+    inner: Arc<Exchange<dyn Jobs>>,
+    judge: Arc<Judge>,
+    clock: Arc<SimClock>,
+}
+
+#[async_trait]
+impl Jobs for SeenJobs {
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+        self.inner.offer(pool, jobs).await
+    }
+
+    async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {
+        self.inner.take(pool, max).await
+    }
+
+    async fn queue(&self, pool: &str) -> Result<Queue, Error> {
+        self.inner.queue(pool).await
+    }
+
+    async fn say(&self, shard: Shard, word: Word) -> Result<Answer, Error> {
+        let asked = match &word {
+            Word::Begin { attempt, nonce, .. } => Some((attempt.clone(), *nonce)),
+            Word::InHand { .. } | Word::Report { .. } => None,
+        };
+        if let Some((attempt, nonce)) = &asked {
+            let nonce = *nonce;
+            self.judge
+                .see(self.clock.now(), &Moment::Asked { attempt, nonce });
+        }
+        let answer = self.inner.say(shard, word).await?;
+        if let (Some((attempt, nonce)), Answer::Granted { .. }) = (&asked, &answer) {
+            let nonce = *nonce;
+            self.judge
+                .see(self.clock.now(), &Moment::Granted { attempt, nonce });
+        }
+        Ok(answer)
+    }
+
+    async fn hear(&self, shard: Shard, max: usize) -> Result<Vec<Heard>, Error> {
+        self.inner.hear(shard, max).await
+    }
+}

@@ -1,0 +1,67 @@
+use std::collections::BTreeMap;
+
+use engine::event::{ApprovalState, Event};
+use engine::id::{RunKey, StepNo};
+use engine::record::Record;
+use engine::time::Timestamp;
+
+use super::{Invariant, must};
+use crate::judge::{Known, Moment, Seen};
+
+/// No timer early, each fires once; time in a journal never runs backwards, nor ahead of the clock.
+#[derive(Default)]
+pub(crate) struct Time {
+    not_before: BTreeMap<(RunKey, StepNo), Timestamp>,
+    waits: BTreeMap<(RunKey, StepNo), Timestamp>,
+    expires: BTreeMap<(RunKey, StepNo), Timestamp>,
+    last: BTreeMap<RunKey, Timestamp>,
+}
+
+impl Invariant for Time {
+    fn name(&self) -> &'static str {
+        "time"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
+        let Moment::Appended { run, record, events, .. } = moment else {
+            return Ok(());
+        };
+        let before = self.last.insert(record.key.clone(), record.at);
+        must(before.is_none_or(|b| b <= record.at) && record.at <= known.now, || {
+            format!("{}: record {} is of {}, after {before:?}, at {}", record.key.run, record.n, record.at, known.now)
+        })?;
+        events.iter().try_for_each(|event| self.check(run, record, event))
+    }
+}
+
+impl Time {
+    fn check(&mut self, run: &Seen, record: &Record, event: &Event) -> Result<(), String> {
+        let place = |step: &StepNo| (record.key.clone(), *step);
+        let (what, step, due) = match event {
+            Event::WaitStarted { step, until } => {
+                self.waits.insert(place(step), *until);
+                return Ok(());
+            }
+            Event::RetryScheduled { step, at } | Event::SettlementScheduled { step, at } => {
+                self.not_before.insert(place(step), *at);
+                return Ok(());
+            }
+            Event::ApprovalRequested(asked) => {
+                self.expires.insert(place(&asked.step), asked.expires_at);
+                return Ok(());
+            }
+            Event::StepSucceeded { step, .. } => ("a wait ended", step, self.waits.remove(&place(step))),
+            Event::AttemptDispatched { step, .. } | Event::LookUpDispatched { step, .. } => {
+                ("a step was tried again", step, self.not_before.remove(&place(step)))
+            }
+            Event::ApprovalClosed { step, state: ApprovalState::Expired, .. } => {
+                ("an approval expired", step, self.expires.remove(&place(step)))
+            }
+            Event::RunTimedOut => ("the run timed out", &StepNo(0), Some(run.run.state().over_at())),
+            _ => return Ok(()),
+        };
+        must(due.is_none_or(|due| due <= record.at), || {
+            format!("{} step {}: {what} at {}, which was due at {due:?}", record.key.run, step.0, record.at)
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! Sees everything that happens, as it happens, and holds it against the invariants.
+//!
+//! It stands directly at the store and at the simulated systems, where nothing goes wrong on the way: what it sees is
+//! what is true, whatever the roles believe.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use engine::digest::Digest;
+use engine::event::Event;
+use engine::id::{Nonce, RunKey};
+use engine::job::{AttemptKey, Job};
+use engine::principal::{Principal, Role};
+use engine::record::Record;
+use engine::run::{Run, Stamp};
+use engine::time::Timestamp;
+use tokio::sync::Notify;
+
+use crate::invariant::{Invariant, all};
+
+/// Something that happened.
+pub(crate) enum Moment<'a> {
+    /// A record is stored.
+    Appended {
+        run: &'a Seen,
+        before: Option<&'a Run>,
+        record: &'a Record,
+        events: &'a [Event],
+    },
+    /// A worker asked for leave, for the first time with this nonce.
+    Asked {
+        attempt: &'a AttemptKey,
+        nonce: Nonce,
+    },
+    /// A worker was granted leave.
+    Granted {
+        attempt: &'a AttemptKey,
+        nonce: Nonce,
+    },
+    /// A plugin got a call.
+    Called {
+        job: &'a Job,
+        params: &'a [u8],
+        checkpoint: &'a [u8],
+    },
+    /// A system was changed, under this key, and so often by now.
+    Changed { key: &'a str, times: u32 },
+    /// A client was told 202.
+    Accepted { request: &'a str, run: &'a RunKey },
+    /// Somebody's role changed; `None`: they are out.
+    Role {
+        who: &'a Principal,
+        role: Option<Role>,
+    },
+    /// Nothing happens any more, and nothing went wrong for a long time.
+    End,
+}
+
+/// A run as its journal tells.
+pub(crate) struct Seen {
+    pub(crate) run: Run,
+    pub(crate) entries: Vec<(Record, Digest)>,
+}
+
+/// Everything that an invariant may look at.
+pub(crate) struct Known {
+    pub(crate) now: Timestamp,
+    pub(crate) runs: BTreeMap<RunKey, Seen>,
+}
+
+/// What is wrong, and by which invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+pub(crate) struct Judge {
+    inner: Mutex<Inner>,
+    /// Told when there is a verdict.
+    pub(crate) broken: Notify,
+}
+
+struct Inner {
+    known: Known,
+    invariants: Vec<Box<dyn Invariant>>,
+    verdict: Option<Violation>,
+}
+
+impl Judge {
+    pub(crate) fn new() -> Self {
+        let known = Known {
+            now: Timestamp::from_millis(0),
+            runs: BTreeMap::new(),
+        };
+        let inner = Inner {
+            known,
+            invariants: all(),
+            verdict: None,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            broken: Notify::new(),
+        }
+    }
+
+    /// Something else than a record happened.
+    pub(crate) fn see(&self, now: Timestamp, moment: &Moment<'_>) {
+        let mut inner = self.lock();
+        inner.known.now = now;
+        inner.judge(moment);
+        self.tell(&inner);
+    }
+
+    /// A record was stored, under this hash.
+    pub(crate) fn appended(
+        &self,
+        now: Timestamp,
+        record: &Record,
+        events: &[Event],
+        hash: Digest,
+    ) {
+        let mut inner = self.lock();
+        inner.known.now = now;
+        inner.appended(record, events, hash);
+        self.tell(&inner);
+    }
+
+    fn tell(&self, inner: &Inner) {
+        if inner.verdict.is_some() {
+            self.broken.notify_one();
+        }
+    }
+
+    /// The first thing that was wrong.
+    pub(crate) fn verdict(&self) -> Option<Violation> {
+        self.lock().verdict.clone()
+    }
+
+    /// Looks at what is known.
+    pub(crate) fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.lock().known)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("an invariant never panics")
+    }
+}
+
+impl Inner {
+    fn judge(&mut self, moment: &Moment<'_>) {
+        if self.verdict.is_some() {
+            return;
+        }
+        for invariant in &mut self.invariants {
+            if let Err(what) = invariant.see(moment, &self.known) {
+                let invariant = invariant.name();
+                self.verdict = Some(Violation { invariant, what });
+                return;
+            }
+        }
+    }
+
+    fn appended(&mut self, record: &Record, events: &[Event], hash: Digest) {
+        match self.grow(record, events, hash) {
+            Ok(before) => {
+                let run = self.known.runs.remove(&record.key).expect("it just grew");
+                self.judge(&Moment::Appended {
+                    run: &run,
+                    before: before.as_ref(),
+                    record,
+                    events,
+                });
+                self.known.runs.insert(record.key.clone(), run);
+            }
+            Err(what) => {
+                let invariant = "legal states";
+                self.verdict.get_or_insert(Violation { invariant, what });
+            }
+        }
+    }
+
+    /// Makes the same run from the same events, which must give the same record to the last bit: what the owner had in
+    /// memory was the fold of the journal.
+    fn grow(
+        &mut self,
+        record: &Record,
+        events: &[Event],
+        hash: Digest,
+    ) -> Result<Option<Run>, String> {
+        let entry = (record.clone(), hash);
+        let Some(seen) = self.known.runs.get_mut(&record.key) else {
+            let run = Run::fold([entry.clone()]).map_err(|e| e.to_string())?;
+            let entries = vec![entry];
+            self.known
+                .runs
+                .insert(record.key.clone(), Seen { run, entries });
+            return Ok(None);
+        };
+        let before = seen.run.clone();
+        let stamp = Stamp {
+            at: record.at,
+            nonce: record.nonce,
+            cause: record.cause.clone(),
+        };
+        let again = seen.run.commit(events, stamp);
+        if again != *record {
+            return Err(format!(
+                "{}: record {} is not what its events make of the journal: {again:?} != {record:?}",
+                record.key.run, record.n
+            ));
+        }
+        seen.entries.push(entry);
+        Ok(Some(before))
+    }
+}

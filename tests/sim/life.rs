@@ -1,0 +1,204 @@
+//! One life of a role, from its start to its end, and what may befall a call that it makes.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use store::Error;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::weather::Fault;
+use crate::world::World;
+
+/// One life of a role or of a whole process. Whoever is dead does nothing any more, wherever it was.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) name: String,
+    calls: AtomicU64,
+    crash: Crash,
+    died: CancellationToken,
+}
+
+/// How a life ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// It does not.
+    Never,
+    /// At that call of a port, before it is done.
+    Before(u64),
+    /// At that call of a port, when it is done and before it is answered.
+    After(u64),
+    /// When its future was polled so often: between any two awaits.
+    Polls(u64),
+}
+
+impl Life {
+    pub(crate) fn new(name: String, crash: Crash) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            calls: AtomicU64::new(0),
+            crash,
+            died: CancellationToken::new(),
+        })
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.died.is_cancelled()
+    }
+
+    pub(crate) fn die(&self) {
+        self.died.cancel();
+    }
+
+    /// Waits for `answer` from somebody of this life; nothing comes when it dies.
+    pub(crate) async fn ask<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        tokio::select! { biased;
+            () = self.died.cancelled() => None,
+            answer = answer => Some(answer),
+        }
+    }
+
+    /// Lives `work` until it ends, answering its result, or until this life does.
+    pub(crate) async fn live<T>(
+        &self,
+        world: &World,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let polls = match self.crash {
+            Crash::Polls(polls) => polls,
+            Crash::Never | Crash::Before(_) | Crash::After(_) => u64::MAX,
+        };
+        let work = Polled {
+            work: Box::pin(work),
+            left: polls,
+            world,
+        };
+        tokio::select! { biased;
+            () = self.died.cancelled() => None,
+            done = work => {
+                if done.is_none() {
+                    self.die();
+                }
+                done
+            }
+        }
+    }
+}
+
+/// Ends, with nothing, when it was polled so often.
+struct Polled<'a, F> {
+    work: Pin<Box<F>>,
+    left: u64,
+    world: &'a World,
+}
+
+impl<F: Future> Future for Polled<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 && !self.world.weather.is_calm() {
+            return Poll::Ready(None);
+        }
+        self.work.as_mut().poll(context).map(Some)
+    }
+}
+
+/// What stands between a role and the ports: the weather, and its own mortality.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) world: Arc<World>,
+    pub(crate) life: Arc<Life>,
+}
+
+impl Gate {
+    /// A call that may be made twice.
+    pub(crate) async fn call<T, W>(
+        &self,
+        name: &'static str,
+        mut call: impl FnMut() -> W,
+    ) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Error>>,
+    {
+        let fault = self.before(name).await?;
+        let mut answer = call().await;
+        if fault.twice {
+            answer = call().await;
+        }
+        self.after(fault).await?;
+        answer
+    }
+
+    /// A call that waits for something, and takes it away.
+    pub(crate) async fn wait<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let fault = self.before(name).await?;
+        let answer = call.await;
+        self.after(fault).await?;
+        answer
+    }
+
+    async fn before(&self, name: &'static str) -> Result<Fault, Error> {
+        self.alive().await;
+        let fault = self.world.weather.fault();
+        let calls = self.life.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.world
+            .note(format_args!("{} {name} {fault:?}", self.life.name));
+        if self.life.crash == Crash::Before(calls) {
+            self.crash().await;
+        }
+        if fault.wait_ms > 0 {
+            sleep(Duration::from_millis(fault.wait_ms)).await;
+            self.alive().await;
+        }
+        if fault.not_done {
+            return Err(lost());
+        }
+        Ok(Fault {
+            crash: self.life.crash == Crash::After(calls),
+            ..fault
+        })
+    }
+
+    async fn after(&self, fault: Fault) -> Result<(), Error> {
+        self.alive().await;
+        if fault.crash {
+            self.crash().await;
+        }
+        if fault.answer_ms > 0 {
+            sleep(Duration::from_millis(fault.answer_ms)).await;
+            self.alive().await;
+        }
+        if fault.not_answered {
+            return Err(lost());
+        }
+        Ok(())
+    }
+
+    async fn crash(&self) {
+        if !self.world.weather.is_calm() {
+            self.world.note(format_args!("{} crashes", self.life.name));
+            self.life.die();
+            pending::<()>().await;
+        }
+    }
+
+    /// The dead wait for ever.
+    pub(crate) async fn alive(&self) {
+        if self.life.is_dead() {
+            pending::<()>().await;
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::Unavailable("the simulation lost it".to_owned())
+}

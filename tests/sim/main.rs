@@ -1,0 +1,34 @@
+//! The deterministic simulation: the real scheduler and worker on one thread with paused time, over the real embedded
+//! store inline, while everything that can go wrong does.
+//!
+//! A seed decides everything. Whatever a seed shows, the same seed shows again:
+//!
+//! ```text
+//! SEED=17 TRACE=1 cargo test -p mirastack-tests --test sim -- --nocapture
+//! ```
+//!
+//! Start reading at `simulation.rs` (a simulation from its seed to its verdict), then `invariant/` (what must hold).
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an invariant picks the few events that it is about, and a new one must not touch them all"
+)]
+
+mod client;
+mod dice;
+mod ground;
+mod invariant;
+mod judge;
+mod life;
+mod log;
+mod people;
+mod plugin;
+mod ports;
+mod roles;
+mod seeds;
+mod simulation;
+mod time;
+mod trace;
+mod weather;
+mod workflows;
+mod world;

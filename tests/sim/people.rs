@@ -1,0 +1,250 @@
+//! People: they consent, refuse, look away, cancel, settle doubts, lose their rights.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::command::Command;
+use engine::digest::Digest;
+use engine::event::ApprovalState;
+use engine::id::{ApprovalId, CommandId, Nonce, RunKey, Tenant};
+use engine::principal::{Principal, Role};
+use engine::registry::{AgentConfig, ApiKey, Kind, def_key, encode};
+use engine::run::At;
+use store::port::{Expect, Message, News, Topic};
+use store::{Backend, Error};
+use tokio::time::{sleep, timeout};
+
+use crate::workflows::{AGENT, saved};
+use crate::world::World;
+
+/// Everybody, with the role that they begin with.
+pub(crate) const PEOPLE: [(&str, Role); 5] = [
+    ("ann", Role::Engineer),
+    ("bob", Role::Admin),
+    ("cat", Role::Operator),
+    ("dan", Role::Engineer),
+    ("eve", Role::Admin),
+];
+
+/// Somebody looks at what is to be decided so often.
+const LOOK: Duration = Duration::from_millis(1_500);
+
+pub(crate) fn person(name: &str) -> Principal {
+    Principal::Key(name.to_owned())
+}
+
+/// Puts into the registry what must be there before anything begins.
+pub(crate) async fn settle_in(world: &World) {
+    let registry = world.ground.backend().registry;
+    let tenant = Tenant::default();
+    let saved = saved();
+    let definitions = saved.workflows.iter().map(|(w, _)| w.bytes());
+    let pinned = saved.pinned.iter().map(engine::manifest::Pinned::bytes);
+    for bytes in definitions.chain(pinned) {
+        let key = def_key(&tenant, Digest::of(&bytes));
+        let put = registry.put(&key, &bytes, Expect::Absent).await;
+        put.expect("nothing goes wrong yet");
+    }
+    for (name, role) in PEOPLE {
+        set_role(world, name, role, true).await;
+    }
+}
+
+/// Gives somebody a role, or takes it away.
+async fn set_role(world: &World, name: &str, role: Role, active: bool) {
+    let registry = world.ground.backend().registry;
+    let now = world.now();
+    let who = ApiKey {
+        serial: Nonce([1; 16]),
+        secret_hash: String::new(),
+        role,
+        description: None,
+        created_by: person("bob"),
+        created_at: now,
+        revoked_at: (!active).then_some(now),
+        revoked_by: None,
+    };
+    let key = Kind::ApiKeys.key(&Tenant::default(), name);
+    let old = registry.get(&key).await.expect("nothing goes wrong here");
+    let expect = old.map_or(Expect::Absent, |item| Expect::Revision(item.revision));
+    let put = registry.put(&key, &encode(&who), expect).await;
+    put.expect("nobody else changes roles");
+    world.note(format_args!("{name} is {role}, active: {active}"));
+}
+
+/// Rights and settings change while runs go on.
+pub(crate) async fn administrate(world: Arc<World>) {
+    let mut revision = 0;
+    while !world.weather.is_calm() {
+        let ms = world.throw(|dice| dice.between(5_000, 40_000));
+        sleep(Duration::from_millis(ms)).await;
+        match world.throw(|dice| dice.between(0, 5)) {
+            0 => set_role(&world, "dan", Role::Engineer, false).await,
+            1 => set_role(&world, "dan", Role::Engineer, true).await,
+            2 => set_role(&world, "ann", Role::Operator, true).await,
+            3 => set_role(&world, "ann", Role::Engineer, true).await,
+            4 => set_role(&world, "cat", Role::Operator, revision % 2 == 0).await,
+            _ => {
+                revision += 1;
+                set_settings(&world, revision).await;
+            }
+        }
+    }
+    for (name, role) in PEOPLE {
+        set_role(&world, name, role, true).await;
+    }
+}
+
+async fn set_settings(world: &World, revision: u64) {
+    let registry = world.ground.backend().registry;
+    let config = AgentConfig {
+        revision,
+        ..AgentConfig::default()
+    };
+    let key = Kind::AgentConfig.key(&Tenant::default(), AGENT);
+    let old = registry.get(&key).await.expect("nothing goes wrong here");
+    let expect = old.map_or(Expect::Absent, |item| Expect::Revision(item.revision));
+    let put = registry.put(&key, &encode(&config), expect).await;
+    put.expect("nobody else changes settings");
+    world.lab.set(revision);
+    world.note(format_args!("settings {revision}"));
+}
+
+/// Somebody who looks at approvals and doubts, and does something about them, or not.
+pub(crate) async fn decide(world: Arc<World>, name: &'static str) {
+    let who = person(name);
+    let mut ignored: Vec<ApprovalId> = Vec::new();
+    loop {
+        sleep(LOOK).await;
+        let is_calm = world.weather.is_calm();
+        if is_calm {
+            ignored.clear();
+        }
+        for (approval, key, digest) in pending(&world, &who) {
+            if ignored.contains(&approval) {
+                continue;
+            }
+            let throw = world.throw(|dice| dice.between(0, 99));
+            if throw < 15 && !is_calm {
+                ignored.push(approval);
+            } else if throw < 50 || is_calm {
+                let shown = if throw == 16 && !is_calm { Digest::ZERO } else { digest };
+                let command = Command::Decide {
+                    approval,
+                    digest: shown,
+                    who: who.clone(),
+                    approve: throw % 8 != 1,
+                    comment: None,
+                    key_id: None,
+                    signature: None,
+                };
+                hand_in(&world, &key, command).await;
+            }
+        }
+        for (key, step, made) in doubts(&world) {
+            let command = Command::Resolve {
+                step,
+                done: made,
+                output: None,
+                comment: "I looked".to_owned(),
+                who: who.clone(),
+            };
+            hand_in(&world, &key, command).await;
+        }
+    }
+}
+
+/// What waits for a decision that this person has not made.
+fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> {
+    world.judge.known(|known| {
+        let mut pending = Vec::new();
+        for (key, seen) in &known.runs {
+            for step in &seen.run.state().steps {
+                let Some(consent) = &step.approval else { continue };
+                let decided = consent.decisions.iter().any(|(d, _)| d.who == *who);
+                if consent.state == ApprovalState::Pending && !decided {
+                    let approval = ApprovalId {
+                        run: key.run,
+                        step: step.no,
+                        asking: consent.asked.asking,
+                    };
+                    pending.push((approval, key.clone(), consent.asked.bytes.digest));
+                }
+            }
+        }
+        pending
+    })
+}
+
+/// Steps in doubt of which somebody who goes and looks can tell what became of them.
+fn doubts(world: &World) -> Vec<(RunKey, String, bool)> {
+    world.judge.known(|known| {
+        let mut doubts = Vec::new();
+        for (key, seen) in &known.runs {
+            for step in seen.run.state().steps.iter().filter(|s| s.at == At::Doubt) {
+                let idempotency_key = format!("{}.{}", key.run, step.no.0);
+                if let Some(made) = world.lab.look(&idempotency_key) {
+                    doubts.push((key.clone(), step.name.clone(), made));
+                }
+            }
+        }
+        doubts
+    })
+}
+
+/// Somebody stops a run.
+pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
+    sleep(after).await;
+    let runs: Vec<RunKey> = world.judge.known(|known| {
+        let open = known.runs.iter().filter(|(_, seen)| !seen.run.status().is_end());
+        open.map(|(key, _)| key.clone()).collect()
+    });
+    if !runs.is_empty() {
+        let (key, if_unchanged) = world.throw(|dice| (dice.pick(&runs), dice.chance(300_000)));
+        let command = Command::Cancel {
+            who: person("cat"),
+            reason: None,
+            if_unchanged,
+        };
+        hand_in(&world, &key, command).await;
+    }
+}
+
+/// Hands a command in, until it is answered or 5 s are over.
+async fn hand_in(world: &Arc<World>, key: &RunKey, command: Command) {
+    let id = store::clock::Random::nonce(world.random.as_ref());
+    for _ in 0..5 {
+        let life = world.door();
+        let ports = world.ports(&life);
+        let answer = life.ask(send(&ports, key, id, &command)).await;
+        if let Some(Ok(answered)) = answer {
+            world.note(format_args!("{} of {}: {answered}", command.name(), key.run));
+            return;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn send(
+    ports: &Backend,
+    key: &RunKey,
+    id: CommandId,
+    command: &Command,
+) -> Result<String, Error> {
+    let mut answers = ports.live.subscribe(Topic::Command(id));
+    let message = Message {
+        id,
+        key: key.clone(),
+        body: minicbor::to_vec(command).expect("writing to memory cannot fail"),
+    };
+    ports.inbox.send(key.run.shard(), &message).await?;
+    let answer = timeout(Duration::from_secs(5), answers.recv()).await;
+    Ok(match answer {
+        Ok(Ok(News::Answered { refused: Some((code, _)), .. })) => format!("refused: {code}"),
+        Ok(Ok(News::Answered { already: true, .. })) => "already so".to_owned(),
+        Ok(Ok(News::Answered { n, .. })) => format!("record {n}"),
+        Ok(Ok(News::Record { .. } | News::Progress { .. } | News::Log { .. }) | Err(_)) | Err(_) => {
+            "kept".to_owned()
+        }
+    })
+}

@@ -1,0 +1,157 @@
+//! One simulation, from a seed to its verdict.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::client::{Request, ask};
+use crate::judge::{Moment, Violation};
+use crate::people::{PEOPLE, administrate, cancel, decide, person, settle_in};
+use crate::roles;
+use crate::workflows::saved;
+use crate::world::World;
+
+/// In calm weather every run has ended after so long, or it never will.
+const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
+/// So often it is looked whether all has ended.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What came of a simulation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Stands for everything that happened.
+    pub(crate) trace: u64,
+    /// How many things happened.
+    pub(crate) lines: u64,
+    /// How many records were stored.
+    pub(crate) records: usize,
+    /// How many runs there were.
+    pub(crate) runs: usize,
+    /// The first thing that was wrong.
+    pub(crate) violation: Option<Violation>,
+}
+
+/// Simulates a seed, on this thread.
+pub(crate) fn simulate(seed: u64, print: bool) -> Verdict {
+    let errors: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = crate::log::Errors::subscriber(errors.clone(), print);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without threads needs nothing");
+    let mut verdict = tracing::subscriber::with_default(log, || {
+        runtime.block_on(async { Box::pin(run(seed, print)).await })
+    });
+    let errors = errors.lock().expect("nobody panics with it");
+    if let (None, Some(error)) = (&verdict.violation, errors.first()) {
+        verdict.violation = Some(Violation {
+            invariant: "no error is logged",
+            what: error.clone(),
+        });
+    }
+    verdict
+}
+
+async fn run(seed: u64, print: bool) -> Verdict {
+    let world = World::new(seed, print);
+    world.note(format_args!("weather {:?}", world.weather.rates));
+    settle_in(&world).await;
+    let mut tasks = JoinSet::new();
+    begin(&world, &mut tasks);
+    tokio::select! { biased;
+        () = world.judge.broken.notified() => {}
+        () = to_the_end(&world, &mut tasks) => {}
+    }
+    tasks.shutdown().await;
+    let (trace, lines) = world.sum();
+    let (runs, records) = world.judge.known(|known| {
+        let records = known.runs.values().map(|seen| seen.entries.len()).sum();
+        (known.runs.len(), records)
+    });
+    Verdict {
+        trace,
+        lines,
+        records,
+        runs,
+        violation: world.judge.verdict(),
+    }
+}
+
+/// Starts the roles, in one process or in many, and everybody who uses them.
+fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) {
+    let lab = world.clone();
+    tasks.spawn(async move { lab.lab.run(&lab).await });
+    if world.throw(|dice| dice.chance(500_000)) {
+        tasks.spawn(roles::one_process(world.clone()));
+    } else {
+        tasks.spawn(roles::owner(world.clone(), "owner"));
+        if world.throw(|dice| dice.chance(250_000)) {
+            tasks.spawn(roles::owner(world.clone(), "second-owner"));
+        }
+        tasks.spawn(roles::lone_worker(world.clone(), "worker"));
+        tasks.spawn(roles::lone_worker(world.clone(), "helper"));
+        tasks.spawn(roles::gateway(world.clone()));
+        tasks.spawn(roles::forgetful_servers(world.clone()));
+    }
+    tasks.spawn(administrate(world.clone()));
+    for (name, _) in PEOPLE {
+        tasks.spawn(decide(world.clone(), name));
+    }
+    for number in 0..world.throw(|dice| dice.between(3, 9)) {
+        let (request, after) = request(world, number);
+        tasks.spawn(ask(world.clone(), request, after));
+    }
+    for _ in 0..world.throw(|dice| dice.between(0, 3)) {
+        let ms = world.throw(|dice| dice.between(1_000, 60_000));
+        tasks.spawn(cancel(world.clone(), Duration::from_millis(ms)));
+    }
+}
+
+fn request(world: &World, number: u64) -> (Request, Duration) {
+    world.throw(|dice| {
+        let workflows: Vec<usize> = (0..saved().workflows.len()).collect();
+        let (requester, _) = dice.pick(&PEOPLE);
+        let request = Request {
+            name: format!("request-{number}"),
+            workflow: dice.pick(&workflows),
+            requester: person(requester),
+        };
+        (request, Duration::from_millis(dice.between(0, 40_000)))
+    })
+}
+
+/// Storm for a while, then calm until nothing is open any more.
+async fn to_the_end(world: &Arc<World>, tasks: &mut JoinSet<()>) {
+    let storm = world.throw(|dice| dice.between(30, 120));
+    sleep_or_panic(Duration::from_secs(storm), tasks).await;
+    world.weather.calm();
+    world.note(format_args!("calm"));
+    let mut waited = Duration::ZERO;
+    while waited < CALM_MAX && is_open(world) {
+        sleep_or_panic(LOOK, tasks).await;
+        waited += LOOK;
+    }
+    // Long enough for the janitor, and for anybody who is still about something.
+    sleep_or_panic(Duration::from_secs(60), tasks).await;
+    world.see(&Moment::End);
+}
+
+fn is_open(world: &World) -> bool {
+    world
+        .judge
+        .known(|known| known.runs.values().any(|seen| !seen.run.status().is_end()))
+}
+
+/// Sleeps; a task that panics meanwhile is a fault of the simulation or of the product, and no seed may hide it.
+async fn sleep_or_panic(time: Duration, tasks: &mut JoinSet<()>) {
+    let mut slept = std::pin::pin!(sleep(time));
+    loop {
+        tokio::select! { biased;
+            Some(ended) = tasks.join_next() => ended.expect("no part of the simulation panics"),
+            () = &mut slept => return,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! How much goes wrong. Each seed has its own weather: some faults often, some not at all, so that no fault hides
+//! behind another.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::dice::Dice;
+
+/// What befalls one call of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// It is done so much later.
+    pub(crate) wait_ms: u64,
+    /// It is not done, and nobody is told.
+    pub(crate) not_done: bool,
+    /// It is done twice.
+    pub(crate) twice: bool,
+    /// It is answered so much later.
+    pub(crate) answer_ms: u64,
+    /// It is done, and its answer is lost.
+    pub(crate) not_answered: bool,
+    /// Who makes it dies when it is done.
+    pub(crate) crash: bool,
+}
+
+/// How often which fault happens, in a million calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
+    pub(crate) not_done: u32,
+    pub(crate) not_answered: u32,
+    pub(crate) twice: u32,
+    pub(crate) slow: u32,
+    pub(crate) very_slow: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Weather {
+    pub(crate) rates: Rates,
+    dice: Mutex<Dice>,
+    calm: AtomicBool,
+}
+
+impl Weather {
+    pub(crate) fn new(mut dice: Dice) -> Self {
+        let mut rate = |often: u32| match dice.between(0, 3) {
+            0 => 0,
+            1 => often / 4,
+            2 => often,
+            _ => often * 3,
+        };
+        let rates = Rates {
+            not_done: rate(10_000),
+            not_answered: rate(10_000),
+            twice: rate(10_000),
+            slow: rate(50_000),
+            very_slow: rate(1_000),
+        };
+        let (dice, calm) = (Mutex::new(dice), AtomicBool::new(false));
+        Self { rates, dice, calm }
+    }
+
+    /// From now on nothing goes wrong.
+    pub(crate) fn calm(&self) {
+        self.calm.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        if self.is_calm() {
+            return Fault::default();
+        }
+        let rates = self.rates;
+        let mut dice = self.dice.lock().expect("nobody panics with them");
+        let (not_done, not_answered) = (dice.chance(rates.not_done), dice.chance(rates.not_answered));
+        let twice = dice.chance(rates.twice);
+        let mut late = || match (dice.chance(rates.slow), dice.chance(rates.very_slow)) {
+            (_, true) => dice.between(1_000, 20_000),
+            (true, false) => dice.between(1, 300),
+            (false, false) => 0,
+        };
+        let (wait_ms, answer_ms) = (late(), late());
+        let crash = false;
+        Fault {
+            wait_ms,
+            not_done,
+            twice,
+            answer_ms,
+            not_answered,
+            crash,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What everything in a simulation shares.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use engine::time::Timestamp;
+use store::Backend;
+use store::clock::Clock;
+
+use crate::dice::Dice;
+use crate::ground::Ground;
+use crate::judge::{Judge, Moment};
+use crate::life::{Crash, Gate, Life};
+use crate::plugin::Lab;
+use crate::ports::gated;
+use crate::time::{SimClock, SimRandom};
+use crate::trace::Trace;
+use crate::weather::Weather;
+
+/// What everything in a simulation shares.
+pub(crate) struct World {
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) random: Arc<SimRandom>,
+    trace: Arc<Trace>,
+    pub(crate) weather: Weather,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) ground: Ground,
+    pub(crate) lab: Lab,
+    /// The life that serves clients and people now.
+    door: Mutex<Arc<Life>>,
+    dice: Mutex<Dice>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// Must be made inside the runtime whose time is paused.
+    pub(crate) fn new(seed: u64, print: bool) -> Arc<Self> {
+        let mut dice = Dice::new(seed);
+        let clock = Arc::new(SimClock::start());
+        let random = Arc::new(SimRandom::new(dice.split()));
+        let judge = Arc::new(Judge::new());
+        let trace = Arc::new(Trace::new(print));
+        Arc::new(Self {
+            weather: Weather::new(dice.split()),
+            lab: Lab::new(dice.split()),
+            ground: Ground::new(judge.clone(), trace.clone(), clock.clone(), random.clone()),
+            clock,
+            random,
+            trace,
+            door: Mutex::new(Life::new("nobody".to_owned(), Crash::Never)),
+            judge,
+            dice: Mutex::new(dice),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Throws the dice of everything that has none of its own.
+    pub(crate) fn throw<T>(&self, throw: impl FnOnce(&mut Dice) -> T) -> T {
+        throw(&mut self.dice.lock().expect("nobody panics with them"))
+    }
+
+    pub(crate) fn note(&self, what: fmt::Arguments<'_>) {
+        self.trace.note(self.clock.elapsed_ms(), what);
+    }
+
+    pub(crate) fn see(&self, moment: &Moment<'_>) {
+        self.judge.see(self.now(), moment);
+    }
+
+    /// What happened, as one number.
+    pub(crate) fn sum(&self) -> (u64, u64) {
+        self.trace.sum()
+    }
+
+    /// From now on this life serves clients and people.
+    pub(crate) fn open_door(&self, life: &Arc<Life>) {
+        *self.door.lock().expect("nobody panics with it") = life.clone();
+    }
+
+    /// The life that serves clients and people.
+    pub(crate) fn door(&self) -> Arc<Life> {
+        self.door.lock().expect("nobody panics with it").clone()
+    }
+
+    /// How a life that begins now will end.
+    pub(crate) fn fate(&self) -> Crash {
+        if self.weather.is_calm() {
+            return Crash::Never;
+        }
+        self.throw(|dice| match dice.between(0, 9) {
+            0..=2 => Crash::Before(dice.between(1, 400)),
+            3..=5 => Crash::After(dice.between(1, 400)),
+            6..=7 => Crash::Polls(dice.between(1, 1_000)),
+            _ => Crash::Never,
+        })
+    }
+
+    /// The ports as this life has them.
+    pub(crate) fn ports(self: &Arc<Self>, life: &Arc<Life>) -> Backend {
+        let gate = Gate {
+            world: self.clone(),
+            life: life.clone(),
+        };
+        gated(&self.ground.backend(), &gate)
+    }
+}
