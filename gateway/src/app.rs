@@ -72,7 +72,6 @@ fn options_of(mut methods: Vec<Method>) -> MethodRouter<Shared> {
     options(move || async move { (StatusCode::NO_CONTENT, [(ALLOW, allow)]) })
 }
 
-
 async fn unknown(OriginalUri(uri): OriginalUri) -> Response {
     let path = uri.path();
     if LATER.iter().any(|pattern| matches_pattern(pattern, path)) {

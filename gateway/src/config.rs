@@ -20,6 +20,8 @@ pub struct Config {
     pub hashing: usize,
     /// How many more may wait for that before the rest is refused with 429.
     pub hashing_queue: usize,
+    /// How many deliveries to hooks are worked on at the same time; the next ones are answered 503.
+    pub deliveries: usize,
     /// A request that is not a long poll or a stream is given up after this.
     pub request: Duration,
     /// How long a command (approve, cancel …) is waited for before it is answered with 202.
@@ -43,6 +45,7 @@ impl Default for Config {
             audience: "api".to_owned(),
             hashing: 1,
             hashing_queue: 64,
+            deliveries: 1_024,
             request: Duration::from_secs(30),
             command: Duration::from_secs(5),
             command_again: Duration::from_secs(1),

@@ -9,6 +9,7 @@ use engine::registry::{
 use engine::time::Timestamp;
 use store::Backend;
 use store::seal::{NONCE_BYTES, Seal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,13 @@ use crate::Parts;
 use crate::auth::api_key::Hasher;
 use crate::auth::token::Tokens;
 use crate::config::Config;
+use crate::hook::Created;
+use crate::hook::rate::Rates;
 use crate::mirror::Mirror;
+use crate::plans::Plans;
+
+/// More deliveries than these are not noted in the ring at once.
+const NOTES_AT_ONCE: usize = 32;
 
 /// A gate as handlers share it.
 pub(crate) type Shared = Arc<Gate>;
@@ -40,6 +47,16 @@ pub(crate) struct Gate {
     pub(crate) agents: Mirror<Agent>,
     pub(crate) agent_config: Mirror<AgentConfig>,
     pub(crate) plugins: Mirror<Instance>,
+    /// Compiled workflows.
+    pub(crate) plans: Plans,
+    /// Runs of hooks that are known to exist.
+    pub(crate) created: Created,
+    /// How often each hook may be used.
+    pub(crate) rates: Rates,
+    /// Deliveries that are worked on at once.
+    pub(crate) deliveries: Semaphore,
+    /// Deliveries that are being noted in the ring.
+    pub(crate) notes: Arc<Semaphore>,
     /// Work that an answer does not wait for.
     pub(crate) tasks: TaskTracker,
     /// Set when no more connections are taken: streams and long polls end.
@@ -62,6 +79,11 @@ impl Gate {
             agents: Mirror::new(Kind::Agents, registry.clone()),
             agent_config: Mirror::new(Kind::AgentConfig, registry.clone()),
             plugins: Mirror::new(Kind::Plugins, registry.clone()),
+            plans: Plans::default(),
+            created: Created::default(),
+            rates: Rates::default(),
+            deliveries: Semaphore::new(config.deliveries),
+            notes: Arc::new(Semaphore::new(NOTES_AT_ONCE)),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             tenant,

@@ -55,7 +55,11 @@ impl From<&Route> for Row {
 struct Answered(&'static str);
 
 /// Names a request, catches a panic of its handler, writes out its problem, counts it.
-pub(crate) async fn around(State(gate): State<Shared>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn around(
+    State(gate): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
     let method = request.method().clone();
     let random = gate.backend.random.clone();

@@ -116,7 +116,9 @@ pub(crate) async fn first_answer(
         Opened::Known(answer) => return Ok(replayed(answer)),
     };
     parts.extensions.insert(Asking(Some(command_of(&name))));
-    let answer = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+    let answer = next
+        .run(Request::from_parts(parts, Body::from(bytes)))
+        .await;
     keep(gate, &caller.tenant, (&name, kept), (body, answer)).await
 }
 
@@ -132,12 +134,7 @@ enum Opened {
     Known(Response),
 }
 
-async fn open(
-    gate: &Gate,
-    tenant: &Tenant,
-    name: &str,
-    body: Digest,
-) -> Result<Opened, Problem> {
+async fn open(gate: &Gate, tenant: &Tenant, name: &str, body: Digest) -> Result<Opened, Problem> {
     let (keys, now) = (&gate.backend.keys, gate.now());
     let expires = now.plus(KEPT);
     let value = KeyState::Answer { body, answer: None }.encode();

@@ -7,19 +7,28 @@
 
 mod app;
 mod auth;
+mod command;
 mod config;
+mod documents;
 mod edge;
 mod gate;
 mod guard;
+mod hook;
 mod idempotency;
+mod journal;
+mod keyed;
 mod mirror;
 mod page;
+mod plans;
 mod ports;
 mod problem;
 mod request;
 mod respond;
 mod route;
 mod routes;
+mod settings;
+mod show;
+mod submit;
 
 pub mod bootstrap;
 

@@ -99,6 +99,17 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
         Ok(kept)
     }
 
+    /// Reads an item anew, for somebody who knows that it has changed.
+    pub(crate) async fn refresh(&self, tenant: &Tenant, name: &str) -> Result<(), store::Error> {
+        let key = self.kind.key(tenant, name);
+        if let Some(item) = self.registry.get(&key).await?
+            && let Some(kept) = self.read_item(&item)
+        {
+            self.keep(key, kept);
+        }
+        Ok(())
+    }
+
     /// Whether the mirror has been filled.
     pub(crate) fn is_loaded(&self) -> bool {
         *self.loaded.borrow()

@@ -220,7 +220,10 @@ impl Problem {
                 "this path has other methods: Allow names them",
             ),
             413 => (Code::TooLarge, "the request is over its limit"),
-            415 => (Code::UnsupportedMediaType, "this media type is not read here"),
+            415 => (
+                Code::UnsupportedMediaType,
+                "this media type is not read here",
+            ),
             408 => (Code::RequestTimeout, "the request took too long"),
             400..=499 => (Code::Malformed, "the request cannot be read"),
             _ => return Self::internal(),
@@ -317,8 +320,7 @@ mod tests {
     fn a_problem_carries_code_request_and_every_error() {
         let spot = Spot::at("/inputs/window", "not a duration");
         let problem = Problem::invalid("1 error", vec![spot]);
-        let json: serde_json::Value =
-            serde_json::from_slice(&problem.body("r1")).expect("JSON");
+        let json: serde_json::Value = serde_json::from_slice(&problem.body("r1")).expect("JSON");
         assert_eq!(json["code"], "invalid");
         assert_eq!(json["type"], "urn:mirastack:error:invalid");
         assert_eq!(json["request_id"], "r1");

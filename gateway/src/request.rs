@@ -62,10 +62,17 @@ impl Args {
         Ok(Self(pairs))
     }
 
+    /// Arguments that came in another way.
+    pub(crate) fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
     /// The last value of an argument, if it is given and not empty.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
         let values = self.0.iter().rev().filter(|(given, _)| given == name);
-        values.map(|(_, value)| value.as_str()).find(|v| !v.is_empty())
+        values
+            .map(|(_, value)| value.as_str())
+            .find(|v| !v.is_empty())
     }
 
     /// Each giving of an argument, with its parts between commas: OR inside, AND between.
@@ -154,9 +161,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
 impl Origin {
     /// Takes over what the request brings and makes the rest.
     pub(crate) fn of(headers: &HeaderMap, make: impl Fn() -> Nonce) -> Self {
-        let given = header(headers, &HeaderName::from_static("x-request-id")).filter(|id| {
-            (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
-        });
+        let given = header(headers, &HeaderName::from_static("x-request-id"))
+            .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
         let trace = header(headers, &HeaderName::from_static("traceparent"))
             .filter(|text| is_traceparent(text));
         Self {
@@ -304,7 +310,9 @@ mod tests {
     ];
 
     fn args(query: &str) -> Result<Args, Problem> {
-        let request = Request::get(format!("/x?{query}")).body(()).expect("a request");
+        let request = Request::get(format!("/x?{query}"))
+            .body(())
+            .expect("a request");
         Args::read(&request.into_parts().0, KNOWN)
     }
 
@@ -330,7 +338,9 @@ mod tests {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert!(is_traceparent(good));
         assert!(!is_traceparent(&good.to_uppercase()));
-        assert!(!is_traceparent(&good.replace("b7ad6b7169203331", "0000000000000000")));
+        assert!(!is_traceparent(
+            &good.replace("b7ad6b7169203331", "0000000000000000")
+        ));
         let made = Origin::of(&HeaderMap::new(), || Nonce([7; 16]));
         assert!(is_traceparent(&made.traceparent));
     }

@@ -143,8 +143,7 @@ pub(crate) fn names(headers: &HeaderMap, condition: &http::HeaderName, tag: &str
 /// # Errors
 /// 412 when one does not hold.
 pub(crate) fn check_change(headers: &HeaderMap, present: Option<&str>) -> Result<(), Problem> {
-    if headers.contains_key(IF_MATCH)
-        && !present.is_some_and(|tag| names(headers, &IF_MATCH, tag))
+    if headers.contains_key(IF_MATCH) && !present.is_some_and(|tag| names(headers, &IF_MATCH, tag))
     {
         return Err(Problem::precondition(match present {
             Some(tag) => format!("If-Match does not hold: the present ETag is {tag}"),

@@ -121,7 +121,10 @@ pub(crate) fn make_secret(random: &dyn Random) -> Zeroizing<String> {
     for part in bytes.chunks_mut(8) {
         part.copy_from_slice(&random.bits().to_be_bytes());
     }
-    Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+    Zeroizing::new(format!(
+        "{PREFIX}{}",
+        URL_SAFE_NO_PAD.encode(bytes.as_slice())
+    ))
 }
 
 /// The argon2id hash of a secret (PHC string), with the parameters that OWASP recommends (19 MiB, 2 passes).

@@ -82,13 +82,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// 401 when there is none that holds; it never says why.
 pub(crate) fn authenticate(gate: &Arc<Gate>, parts: &Parts) -> Result<Caller, Problem> {
     let token = bearer(parts).ok_or_else(Problem::unauthenticated)?;
-    let claims = gate
-        .tokens
-        .open(token, gate.now())
-        .map_err(|why| {
-            tracing::debug!(%why, "a token was refused");
-            Problem::unauthenticated()
-        })?;
+    let claims = gate.tokens.open(token, gate.now()).map_err(|why| {
+        tracing::debug!(%why, "a token was refused");
+        Problem::unauthenticated()
+    })?;
     // Its key as it is now: a revoked one's tokens end with it.
     let Principal::Key(name) = &claims.sub else {
         return Err(Problem::unauthenticated());
@@ -111,7 +108,5 @@ fn bearer(parts: &Parts) -> Option<&str> {
         return None;
     };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

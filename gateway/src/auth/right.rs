@@ -67,8 +67,7 @@ mod tests {
     #[test]
     fn each_role_has_all_of_the_weaker_one_and_more() {
         let of = |role| Right::of(role).collect::<Vec<_>>();
-        let (operator, engineer, admin) =
-            (of(Role::Operator), of(Role::Engineer), of(Role::Admin));
+        let (operator, engineer, admin) = (of(Role::Operator), of(Role::Engineer), of(Role::Admin));
         assert!(operator.iter().all(|r| engineer.contains(r)) && operator.len() < engineer.len());
         assert!(engineer.iter().all(|r| admin.contains(r)) && engineer.len() < admin.len());
         assert!(!operator.contains(&Right::Approve));

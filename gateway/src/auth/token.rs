@@ -114,10 +114,9 @@ impl Tokens {
     /// What a token says, when it holds at `now`.
     pub(crate) fn open(&self, token: &str, now: Timestamp) -> Result<Claims, Refused> {
         check_form(token)?;
-        let untrusted =
-            UntrustedToken::<Local, V4>::try_from(token).map_err(|_| Refused::Form)?;
-        let named: Footer = serde_json::from_slice(untrusted.untrusted_footer())
-            .map_err(|_| Refused::Footer)?;
+        let untrusted = UntrustedToken::<Local, V4>::try_from(token).map_err(|_| Refused::Form)?;
+        let named: Footer =
+            serde_json::from_slice(untrusted.untrusted_footer()).map_err(|_| Refused::Footer)?;
         let (_, key) = self
             .keys
             .iter()
@@ -261,6 +260,9 @@ mod tests {
             exp: at(901),
             ..claims()
         };
-        assert_eq!(tokens.open(&tokens.seal(&long), at(1)), Err(Refused::Claims));
+        assert_eq!(
+            tokens.open(&tokens.seal(&long), at(1)),
+            Err(Refused::Claims)
+        );
     }
 }

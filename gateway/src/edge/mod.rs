@@ -81,7 +81,10 @@ pub(crate) async fn serve(
     drop(listener);
     tasks.close();
     if timeout(std_time(limits.drain), tasks.wait()).await.is_err() {
-        tracing::warn!(open = tasks.len(), "connections are cut: the drain time is over");
+        tracing::warn!(
+            open = tasks.len(),
+            "connections are cut: the drain time is over"
+        );
         kill.cancel();
         tasks.wait().await;
     }

@@ -42,7 +42,10 @@ mod tests {
     #[tokio::test]
     async fn the_version_is_told_and_no_byte_is_lost() {
         let (version, seen) = sniff(&mut &b"POST / HTTP/1.1\r\n"[..]).await.expect("told");
-        assert_eq!((version, &seen[..]), (Version::Http1, &b"POST / HTTP/1.1\r\n"[..]));
+        assert_eq!(
+            (version, &seen[..]),
+            (Version::Http1, &b"POST / HTTP/1.1\r\n"[..])
+        );
         let (version, seen) = sniff(&mut &b"PUT /hooks HTTP/1.1\r\nhost: x\r\n"[..])
             .await
             .expect("told");

@@ -130,15 +130,13 @@ fn is_ones_own(caller: &Caller, name: &str, key: &ApiKey) -> bool {
         || caller.who == Principal::Key(name.to_owned())
 }
 
-async fn list(
-    State(gate): State<Shared>,
-    caller: Caller,
-    args: Args,
-) -> Result<Response, Problem> {
+async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
     let keys = gate.api_keys.list(&caller.tenant).into_iter();
     let keys = keys.filter(|(name, key)| is_ones_own(&caller, name, &key.value));
     let page = page_of(keys, &args.page()?, |(name, _)| name);
-    Ok(respond::json(&page.map(|(name, key)| Key::of(&name, &key.value))))
+    Ok(respond::json(
+        &page.map(|(name, key)| Key::of(&name, &key.value)),
+    ))
 }
 
 fn find(gate: &Shared, caller: &Caller, name: &str) -> Result<Kept<ApiKey>, Problem> {
@@ -204,7 +202,9 @@ fn taken(error: store::Error, name: &str) -> Problem {
     match error {
         store::Error::Conflict(_) => Problem::conflict(
             engine::code::Code::Conflict,
-            format!("there is a key {name:?} already, perhaps a revoked one: names are never given twice"),
+            format!(
+                "there is a key {name:?} already, perhaps a revoked one: names are never given twice"
+            ),
         ),
         store::Error::Unavailable(_) | store::Error::Corrupt(_) => error.into(),
     }

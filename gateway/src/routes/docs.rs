@@ -51,7 +51,12 @@ async fn description() -> Response {
 
 async fn page() -> Response {
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
-    let mut response = tagged_bytes(StatusCode::OK, kind, include_str!("docs.html"), "\"docs-1\"");
+    let mut response = tagged_bytes(
+        StatusCode::OK,
+        kind,
+        include_str!("docs.html"),
+        "\"docs-1\"",
+    );
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("content-security-policy"), CSP);
     response

@@ -19,8 +19,13 @@ const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get(("/livez", Right::Open), "getLive", "Whether the process answers.", live)
-            .answer(200, "It does.", Shape::text("text/plain")),
+        Route::get(
+            ("/livez", Right::Open),
+            "getLive",
+            "Whether the process answers.",
+            live,
+        )
+        .answer(200, "It does.", Shape::text("text/plain")),
         Route::get(
             ("/readyz", Right::Open),
             "getReady",
@@ -105,7 +110,9 @@ async fn health(State(gate): State<Shared>) -> Response {
     let health = Health { status, components };
     let mut response = respond::plain(StatusCode::OK, &health);
     // Set afterwards: the body of a 503 here is the list, and no problem.
-    response.extensions_mut().insert(crate::problem::AsItIs(code));
+    response
+        .extensions_mut()
+        .insert(crate::problem::AsItIs(code));
     response
 }
 

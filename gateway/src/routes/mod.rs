@@ -1,13 +1,21 @@
 //! Every route there is, by group. The directory is the table of contents.
 
+mod actions;
+mod agents;
 mod api_keys;
+mod approvals;
+mod deliver;
 mod docs;
 mod health;
+mod hooks;
 pub(crate) mod openapi;
 pub(crate) mod rights;
+mod runs;
 mod secrets;
 mod token;
+mod validate;
 mod whoami;
+mod workflows;
 
 use crate::route::Route;
 
@@ -18,8 +26,16 @@ pub(crate) fn all() -> Vec<Route> {
         docs::routes(),
         token::routes(),
         whoami::routes(),
+        workflows::routes(),
+        validate::routes(),
+        runs::routes(),
+        approvals::routes(),
+        agents::routes(),
+        actions::routes(),
+        hooks::routes(),
         api_keys::routes(),
         secrets::routes(),
+        deliver::routes(),
     ]
     .into_iter()
     .flatten()

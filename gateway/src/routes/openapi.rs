@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use utoipa::PartialSchema;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
@@ -13,7 +14,6 @@ use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApiBuilder, PathItem, PathsBuilder, RefOr,
     Required, Schema,
 };
-use utoipa::PartialSchema;
 
 use crate::auth::right::Right;
 use crate::problem;
@@ -119,7 +119,10 @@ fn group(path: &str) -> String {
 fn parameters(route: &Route) -> Vec<Parameter> {
     let text = || Some(String::schema());
     let mut all = Vec::new();
-    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let names = route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     for name in names {
         let parameter = ParameterBuilder::new()
             .name(name)

@@ -24,7 +24,13 @@ pub(crate) fn page() -> String {
     }
     page.push_str(ROUTES);
     for route in super::all() {
-        let yes = |role| if route.right.allows(role) { "yes" } else { "no" };
+        let yes = |role| {
+            if route.right.allows(role) {
+                "yes"
+            } else {
+                "no"
+            }
+        };
         let open = route.right == Right::Open;
         let right = match open {
             true => String::new(),

@@ -43,7 +43,11 @@ pub(super) fn routes() -> Vec<Route> {
             "Whether there is such a secret, and its version.",
             get,
         )
-        .answer(200, "The secret, without its value.", Shape::json::<Shown>()),
+        .answer(
+            200,
+            "The secret, without its value.",
+            Shape::json::<Shown>(),
+        ),
         Route::put(
             ("/api/v1/secrets/{name}", Right::Secrets),
             "setSecret",
@@ -106,11 +110,7 @@ impl Shown {
     }
 }
 
-async fn list(
-    State(gate): State<Shared>,
-    caller: Caller,
-    args: Args,
-) -> Result<Response, Problem> {
+async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
     let secrets = gate.secrets.list(&caller.tenant).into_iter();
     let there = secrets.filter_map(|(name, kept)| {
         let shown = Shown::of(&name, kept.value.newest()?);
@@ -157,9 +157,17 @@ async fn set(
     check(&headers, old.as_ref())?;
     let new = old.as_ref().is_none_or(|old| old.value.newest().is_none());
     let version = store_version(&gate, &caller, &name, (value, old)).await?;
-    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let place = format!("/api/v1/secrets/{name}");
-    Ok(respond::located(status, &place, &Shown::of(&name, &version)))
+    Ok(respond::located(
+        status,
+        &place,
+        &Shown::of(&name, &version),
+    ))
 }
 
 fn check(headers: &HeaderMap, old: Option<&Kept<Secret>>) -> Result<(), Problem> {

@@ -105,8 +105,5 @@ async fn create(
         iat: now,
         exp: expires_at,
     });
-    Ok(respond::plain(
-        StatusCode::OK,
-        &Token { token, expires_at },
-    ))
+    Ok(respond::plain(StatusCode::OK, &Token { token, expires_at }))
 }

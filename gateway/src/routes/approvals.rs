@@ -1,0 +1,288 @@
+//! Approvals: what people are asked, and their answers.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use engine::approval::Approval;
+use engine::code::Code;
+use engine::command::Command;
+use engine::digest::Digest;
+use engine::event::ApprovalState;
+use engine::id::{ApprovalId, RunKey};
+use engine::run::Consent;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use store::port::{ApprovalFilter, ApprovalRow};
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::auth::right::Right;
+use crate::command::Asked;
+use crate::gate::{Gate, Shared};
+use crate::idempotency::Asking;
+use crate::page::{listed, view_page};
+use crate::problem::Problem;
+use crate::request::{Arg, Args, CURSOR_ARG, LIMIT_ARG, json};
+use crate::respond::{self, Listed};
+use crate::route::{Route, Shape};
+use crate::routes::runs::commands::{Kept, check_comment, kept};
+use crate::show::approval::Card;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            ("/api/v1/approvals", Right::Read),
+            "listApprovals",
+            "The approvals, newest first.",
+            list,
+        )
+        .args(&[
+            Arg {
+                name: "state",
+                says: "pending, approved, rejected, expired, withdrawn or used.",
+            },
+            Arg {
+                name: "i_may_decide",
+                says: "`true`: only those that the caller may decide.",
+            },
+            Arg {
+                name: "run",
+                says: "Of this run.",
+            },
+            LIMIT_ARG,
+            CURSOR_ARG,
+        ])
+        .answer(200, "The approvals.", Shape::json::<Listed<Card>>()),
+        Route::get(
+            ("/api/v1/approvals/{id}", Right::Read),
+            "getApproval",
+            "An approval: everything that one consents to.",
+            get,
+        )
+        .answer(200, "The approval.", Shape::json::<Card>()),
+        decides(
+            ("/api/v1/approvals/{id}/approve", Right::Approve),
+            "approve",
+            "Consent to exactly the bytes of this digest.",
+            true,
+        ),
+        decides(
+            ("/api/v1/approvals/{id}/reject", Right::Approve),
+            "reject",
+            "Refuse.",
+            false,
+        ),
+    ]
+}
+
+fn decides(
+    place: (&'static str, Right),
+    id: &'static str,
+    says: &'static str,
+    approve: bool,
+) -> Route {
+    let handler = move |gate: State<Shared>,
+                        caller: Caller,
+                        asking: Asking,
+                        id: Path<String>,
+                        headers: HeaderMap,
+                        body: Bytes| async move {
+        decide(
+            Decides {
+                gate: gate.0,
+                caller,
+                approve,
+            },
+            asking,
+            id.0,
+            (headers, body),
+        )
+        .await
+    };
+    Route::post(place, id, says, handler)
+        .body(Shape::json::<NewDecision>())
+        .answer(200, "It is decided, or was already.", Shape::json::<Card>())
+        .answer(
+            202,
+            "It is kept, and will be decided.",
+            Shape::json::<Kept>(),
+        )
+}
+
+/// A decision about an approval.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewDecision {
+    /// The digest that was shown, with or without `sha256:` before it.
+    digest: String,
+    /// Why; stands in the journal.
+    #[serde(default)]
+    comment: Option<String>,
+    /// Not used yet: the key of a signature.
+    #[serde(default)]
+    key_id: Option<String>,
+    /// Not used yet: a signature over the bytes.
+    #[serde(default)]
+    signature: Option<String>,
+}
+
+async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
+    let page = view_page(args.page()?)?;
+    let states = args.any_of("state").unwrap_or_default();
+    let mut filter = ApprovalFilter {
+        state: states
+            .iter()
+            .map(|text| state(text))
+            .collect::<Result<_, _>>()?,
+        run: args.parsed("run", "the id of a run")?,
+        ..ApprovalFilter::default()
+    };
+    if args
+        .parsed("i_may_decide", "true or false")?
+        .unwrap_or(false)
+    {
+        filter.role = Some(caller.role);
+        filter.principal = Some(caller.who.clone());
+    }
+    let rows = gate
+        .backend
+        .views
+        .approvals(&caller.tenant, &filter, &page)
+        .await?;
+    let rows = listed(rows, |row| row);
+    let mut items = Vec::with_capacity(rows.items.len());
+    for row in rows.items {
+        items.push(whole(&gate, &caller, row).await);
+    }
+    Ok(respond::json(&Listed {
+        items,
+        next_cursor: rows.next_cursor,
+        incomplete: rows.incomplete,
+    }))
+}
+
+fn state(text: &str) -> Result<ApprovalState, Problem> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        Problem::malformed(format!("{text:?} is no state of an approval"))
+            .hint("they are pending, approved, rejected, expired, withdrawn and used")
+    })
+}
+
+/// The card of a row. A row whose run cannot be read is shown as the list knows it.
+async fn whole(gate: &Gate, caller: &Caller, row: ApprovalRow) -> Card {
+    match find(gate, caller, &row.id).await {
+        Ok(found) => found.card(&row.id, caller),
+        Err(_) => Card::of_row(row, caller),
+    }
+}
+
+/// An approval in its run.
+struct Found {
+    step: String,
+    consent: Consent,
+    approval: Approval,
+}
+
+impl Found {
+    fn card(self, id: &ApprovalId, caller: &Caller) -> Card {
+        Card::of(id, &self.step, (&self.consent, self.approval), caller)
+    }
+}
+
+async fn find(gate: &Gate, caller: &Caller, id: &ApprovalId) -> Result<Found, Problem> {
+    let missing = || Problem::not_found("approval", &id.to_string());
+    let key = gate.run_key(&caller.tenant, id.run);
+    let run = gate.whole_run(&key).await.map_err(|problem| {
+        if problem.code == Code::NotFound {
+            return missing();
+        }
+        problem
+    })?;
+    let step = run.state().steps.get(id.step.index()).ok_or_else(missing)?;
+    let consent = step.approval.as_deref().ok_or_else(missing)?;
+    if consent.asked.asking != id.asking {
+        return Err(if id.asking < consent.asked.asking {
+            let detail = "this approval is closed: its step was asked for again, with other bytes";
+            Problem::conflict(Code::ApprovalClosed, detail)
+        } else {
+            missing()
+        });
+    }
+    let bytes = &consent.asked.bytes;
+    let stored = match &bytes.inline {
+        Some(bytes) => Some(bytes.to_vec()),
+        None => gate.backend.blobs.get(&key, bytes.digest).await?,
+    };
+    let approval = stored.and_then(|bytes| Approval::read(&bytes));
+    let approval = approval.ok_or_else(|| {
+        tracing::error!(approval = %id, "the bytes of an approval cannot be read");
+        Problem::internal().code(Code::RecordDamaged)
+    })?;
+    Ok(Found {
+        step: step.name.clone(),
+        consent: consent.clone(),
+        approval,
+    })
+}
+
+fn approval_id(text: &str) -> Result<ApprovalId, Problem> {
+    text.parse().map_err(|_| {
+        Problem::not_found("approval", text).hint("an approval's id is RUN.STEP.ASKING")
+    })
+}
+
+async fn get(
+    State(gate): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = approval_id(&id)?;
+    let found = find(&gate, &caller, &id).await?;
+    Ok(respond::json(&found.card(&id, &caller)))
+}
+
+struct Decides {
+    gate: Shared,
+    caller: Caller,
+    approve: bool,
+}
+
+async fn decide(
+    decides: Decides,
+    asking: Asking,
+    id: String,
+    (headers, body): (HeaderMap, Bytes),
+) -> Result<Response, Problem> {
+    let Decides {
+        gate,
+        caller,
+        approve,
+    } = decides;
+    let new: NewDecision = json(&headers, &body)?;
+    check_comment("/comment", new.comment.as_deref())?;
+    let id = approval_id(&id)?;
+    let text = new.digest.strip_prefix("sha256:").unwrap_or(&new.digest);
+    let digest: Digest = text
+        .parse()
+        .map_err(|e: engine::digest::BadDigest| Problem::invalid_at("/digest", e.to_string()))?;
+    let key: RunKey = gate.run_key(&caller.tenant, id.run);
+    let found = find(&gate, &caller, &id).await?;
+    caller.must_reach(found.approval.permission, "what this approval allows")?;
+    let command = Command::Decide {
+        approval: id.clone(),
+        digest,
+        who: caller.who.clone(),
+        approve,
+        comment: new.comment,
+        key_id: new.key_id,
+        signature: new.signature,
+    };
+    let command_id = asking.0.unwrap_or_else(|| gate.backend.random.nonce());
+    match gate.ask(&key, command_id, &command).await? {
+        Asked::Decided | Asked::Already => {
+            let found = find(&gate, &caller, &id).await?;
+            Ok(respond::plain(StatusCode::OK, &found.card(&id, &caller)))
+        }
+        Asked::Kept => Ok(kept(&gate, &key)),
+    }
+}

@@ -1,0 +1,244 @@
+//! Lists of runs.
+
+use axum::extract::State;
+use axum::response::Response;
+use engine::event::RunStatus;
+use engine::id::RunId;
+use engine::principal::Principal;
+use engine::time::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::port::{RunFilter, RunRow};
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::auth::right::Right;
+use crate::gate::Shared;
+use crate::page::{listed, view_page};
+use crate::problem::Problem;
+use crate::request::{Arg, Args, CURSOR_ARG, LIMIT_ARG};
+use crate::respond::{self, Listed};
+use crate::route::{Route, Shape};
+
+/// What runs are filtered by.
+pub(super) const FILTERS: [Arg; 9] = [
+    arg("workflow", "Of these workflows."),
+    arg("status", "In one of these states."),
+    arg(
+        "label",
+        "`name=value`, with commas between values of one name; a repetition asks for all of them.",
+    ),
+    arg("since", "Created then or later (RFC 3339)."),
+    arg("until", "Created before (RFC 3339)."),
+    arg("hook", "From one of these hooks."),
+    arg("fingerprint", "For one of these alerts."),
+    arg("requester", "Asked for by one of these principals."),
+    arg("ending", "Whose id ends so: six characters or more."),
+];
+/// A shorter ending names too many.
+const ENDING_MIN: usize = 6;
+
+const ARGS: [Arg; 13] = {
+    let [a, b, c, d, e, f, g, h, i] = FILTERS;
+    let parent = arg("parent", "Not supported in this version.");
+    let environment = arg("environment", "Not supported in this version.");
+    [
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        i,
+        parent,
+        environment,
+        LIMIT_ARG,
+        CURSOR_ARG,
+    ]
+};
+
+const fn arg(name: &'static str, says: &'static str) -> Arg {
+    Arg { name, says }
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            ("/api/v1/runs", Right::Read),
+            "listRuns",
+            "The runs, newest first.",
+            list,
+        )
+        .args(&ARGS)
+        .answer(200, "The runs.", Shape::json::<Listed<Row>>()),
+    ]
+}
+
+/// A run in a list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunRow)]
+pub(crate) struct Row {
+    /// Its id.
+    #[schema(value_type = String)]
+    id: RunId,
+    /// The number of its last record.
+    version: u64,
+    /// Its workflow; null for an ad-hoc call.
+    workflow: Option<String>,
+    /// The workflow's revision.
+    revision: Option<u64>,
+    /// Its status.
+    #[schema(value_type = String)]
+    status: RunStatus,
+    /// The code of its failure, or what it waits for.
+    reason: Option<String>,
+    /// Its labels.
+    labels: BTreeMap<String, String>,
+    /// Who asked for it.
+    #[schema(value_type = String)]
+    requester: Principal,
+    /// The hook that it came from.
+    hook: Option<String>,
+    /// The alert that it is for.
+    fingerprint: Option<String>,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was taken up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Timestamp>,
+    /// Where it can be looked at.
+    url: String,
+}
+
+impl Row {
+    fn of(row: RunRow, url: String) -> Self {
+        Self {
+            id: row.id,
+            version: row.version,
+            workflow: row.workflow,
+            revision: row.revision,
+            status: row.status,
+            reason: row.reason,
+            labels: row.labels,
+            requester: row.requester,
+            hook: row.hook,
+            fingerprint: row.fingerprint,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            url,
+        }
+    }
+}
+
+async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
+    for name in ["parent", "environment"] {
+        if args.one(name).is_some() {
+            return Err(Problem::malformed(format!(
+                "the argument {name} is not supported in this version"
+            ))
+            .code(engine::code::Code::NotSupported));
+        }
+    }
+    let page = view_page(args.page()?)?;
+    let Some(filter) = filter(&args)? else {
+        return Ok(respond::json(&Listed::<Row>::all(Vec::new())));
+    };
+    let runs = gate
+        .backend
+        .views
+        .runs(&caller.tenant, &filter, &page)
+        .await?;
+    Ok(respond::json(&listed(runs, |row| {
+        let url = gate.run_url(row.id);
+        Row::of(row, url)
+    })))
+}
+
+/// What the arguments ask for; `None`: they contradict each other, so nothing.
+pub(super) fn filter(args: &Args) -> Result<Option<RunFilter>, Problem> {
+    let mut filter = RunFilter::default();
+    let mut nothing = false;
+    let mut any_of = |name| {
+        let parts = args.any_of(name);
+        nothing |= parts.as_ref().is_some_and(Vec::is_empty);
+        parts.unwrap_or_default()
+    };
+    filter.workflow = any_of("workflow");
+    filter.hook = any_of("hook");
+    filter.fingerprint = any_of("fingerprint");
+    filter.requester = any_of("requester");
+    let status = any_of("status");
+    filter.status = status
+        .iter()
+        .map(|s| of_status(s))
+        .collect::<Result<_, _>>()?;
+    filter.since = args.parsed("since", "a time in RFC 3339")?;
+    filter.until = args.parsed("until", "a time in RFC 3339")?;
+    filter.ending = args.one("ending").map(str::to_lowercase);
+    if filter.ending.as_ref().is_some_and(|e| e.len() < ENDING_MIN) {
+        return Err(Problem::malformed(format!(
+            "ending must have {ENDING_MIN} characters or more"
+        )));
+    }
+    for group in args.groups("label") {
+        filter.labels.extend(labels(&group)?);
+    }
+    Ok((!nothing).then_some(filter))
+}
+
+fn of_status(text: &str) -> Result<RunStatus, Problem> {
+    let known = RunStatus::ALL.into_iter().find(|s| s.as_str() == text);
+    known.ok_or_else(|| {
+        let all: Vec<&str> = RunStatus::ALL.iter().map(|s| s.as_str()).collect();
+        Problem::malformed(format!("{text:?} is no status of a run"))
+            .hint(format!("they are {}", all.join(", ")))
+    })
+}
+
+/// `a=1,b=2` and `a=1,a=2`: values of one name are alternatives.
+fn labels(group: &[&str]) -> Result<Vec<(String, Vec<String>)>, Problem> {
+    let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut last: Option<String> = None;
+    for part in group {
+        let (name, value) = match (part.split_once('='), &last) {
+            (Some((name, value)), _) => (name.to_owned(), value),
+            (None, Some(name)) => (name.clone(), *part),
+            (None, None) => {
+                return Err(Problem::malformed(format!(
+                    "the label {part:?} must be name=value"
+                )));
+            }
+        };
+        labels
+            .entry(name.clone())
+            .or_default()
+            .push(value.to_owned());
+        last = Some(name);
+    }
+    Ok(labels.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_one_label_are_alternatives() {
+        let of = |group: &[&str]| labels(group).expect("labels");
+        let team = |values: &[&str]| {
+            let values = values.iter().map(|v| (*v).to_owned()).collect();
+            vec![("team".to_owned(), values)]
+        };
+        assert_eq!(of(&["team=a", "b"]), team(&["a", "b"]));
+        assert_eq!(of(&["team=a", "team=b"]), team(&["a", "b"]));
+        assert!(labels(&["team"]).is_err());
+        assert!(of_status("faild").is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! An approval as the API shows it: the card that people decide on, made from the very bytes that they decide.
+
+use std::collections::BTreeMap;
+
+use engine::approval::{Approval, ApprovedCall};
+use engine::event::{ApprovalState, SecretPart, TimeSpan};
+use engine::id::{ApprovalId, RunId};
+use engine::principal::{Permission, Principal};
+use engine::run::Consent;
+use engine::time::Timestamp;
+use engine::value::Labels;
+use serde::Serialize;
+use serde_json::Value as Json;
+use store::port::ApprovalRow;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+
+/// An approval.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Approval)]
+pub(crate) struct Card {
+    /// Its id: `RUN.STEP.ASKING`.
+    id: String,
+    /// The run that waits for it.
+    #[schema(value_type = String)]
+    run: RunId,
+    /// The step that it covers.
+    step: String,
+    /// The run's workflow; null for an ad-hoc call.
+    workflow: Option<String>,
+    /// Each call, in a fan-out: `{key, params, sources, time_range}`.
+    items: Option<Vec<CardItem>>,
+    /// pending, approved, rejected, expired, withdrawn or used.
+    #[schema(value_type = String)]
+    state: ApprovalState,
+    /// `agent/action`.
+    action: String,
+    /// MODIFY or ADMIN.
+    #[schema(value_type = String)]
+    permission: Permission,
+    /// The environment; null where there is none.
+    environment: Option<String>,
+    /// The parameters of the one call; of a fan-out see `items`.
+    params: Option<Json>,
+    /// Where each parameter came from, and how far that is trusted.
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    sources: BTreeMap<String, Labels>,
+    /// Where secrets are filled in, by name and version.
+    #[schema(value_type = Vec<Object>)]
+    secrets: Vec<SecretPart>,
+    /// What span of time the call looks at.
+    #[schema(value_type = Option<Object>)]
+    time_range: Option<TimeSpan>,
+    /// The template of its compensation, if there is one.
+    compensate: Option<String>,
+    /// One call's time limit, in milliseconds.
+    timeout_ms: Option<u64>,
+    /// How many calls have been made on it.
+    granted: u32,
+    /// SHA-256 of the bytes that are consented to.
+    digest: Option<String>,
+    /// Who asked for the run.
+    #[schema(value_type = String)]
+    requester: Principal,
+    /// Who may decide: `role:NAME`, that role or higher; empty: everybody with the right.
+    by: Vec<String>,
+    /// How many must agree.
+    quorum: u32,
+    /// Whether the requester's own consent does not count.
+    not_requester: bool,
+    /// Who has decided what.
+    decisions: Vec<ShownDecision>,
+    /// Whether the caller may decide it now.
+    i_may_decide: bool,
+    /// When people were asked.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// Until when the question stands.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// One call of a fan-out.
+#[derive(Debug, Serialize, ToSchema)]
+struct CardItem {
+    /// The item's key.
+    key: Option<String>,
+    /// The parameters.
+    params: Json,
+    /// Where each parameter came from.
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    sources: BTreeMap<String, Labels>,
+    /// What span of time the call looks at.
+    #[schema(value_type = Option<Object>)]
+    time_range: Option<TimeSpan>,
+}
+
+/// One principal's decision.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Decision)]
+struct ShownDecision {
+    /// Who.
+    #[schema(value_type = String)]
+    who: Principal,
+    /// `approve` or `reject`.
+    decision: &'static str,
+    /// Why.
+    comment: Option<String>,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl Card {
+    /// The card of a row of the list, without what only the run's journal knows.
+    pub(crate) fn of_row(row: ApprovalRow, caller: &Caller) -> Self {
+        Self {
+            i_may_decide: may_decide(&row, caller),
+            id: row.id.to_string(),
+            run: row.id.run,
+            step: row.step,
+            workflow: row.workflow,
+            items: None,
+            state: row.state,
+            action: row.action,
+            permission: row.permission,
+            environment: None,
+            params: None,
+            sources: BTreeMap::new(),
+            secrets: Vec::new(),
+            time_range: None,
+            compensate: None,
+            timeout_ms: None,
+            granted: 0,
+            digest: None,
+            requester: row.requester,
+            by: row.by.iter().map(|role| format!("role:{role}")).collect(),
+            quorum: row.quorum,
+            not_requester: row.not_requester,
+            decisions: Vec::new(),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+        }
+    }
+
+    /// The whole card.
+    pub(crate) fn of(
+        id: &ApprovalId,
+        step: &str,
+        (consent, approval): (&Consent, Approval),
+        caller: &Caller,
+    ) -> Self {
+        let row = ApprovalRow {
+            id: id.clone(),
+            step: step.to_owned(),
+            workflow: approval.workflow.as_ref().map(|w| w.name.clone()),
+            state: consent.state,
+            action: approval.action.to_string(),
+            permission: approval.permission,
+            requester: approval.requester.clone(),
+            by: approval.by.clone(),
+            quorum: approval.quorum,
+            not_requester: approval.not_requester,
+            created_at: consent.at,
+            expires_at: approval.expires_at,
+        };
+        let decided = consent.decisions.iter();
+        let mut card = Self::of_row(row, caller);
+        card.i_may_decide &= !decided.clone().any(|(d, _)| d.who == caller.who);
+        card.decisions = decided
+            .map(|(decision, at)| ShownDecision {
+                who: decision.who.clone(),
+                decision: if decision.approve {
+                    "approve"
+                } else {
+                    "reject"
+                },
+                comment: decision.comment.clone(),
+                at: *at,
+            })
+            .collect();
+        card.digest = Some(consent.asked.bytes.digest.to_string());
+        card.granted = consent.granted;
+        card.timeout_ms = Some(approval.timeout_ms);
+        card.environment = approval.environment;
+        card.compensate = approval.compensate;
+        card.calls(approval.calls);
+        card
+    }
+
+    fn calls(&mut self, calls: Vec<ApprovedCall>) {
+        let one = calls.len() == 1 && calls[0].key.is_none();
+        if !one {
+            self.items = Some(calls.into_iter().map(CardItem::of).collect());
+            return;
+        }
+        for call in calls {
+            self.params = serde_json::from_str(&call.params).ok();
+            self.sources = call.sources;
+            self.secrets = call.secrets;
+            self.time_range = call.time_range;
+        }
+    }
+}
+
+impl CardItem {
+    fn of(call: ApprovedCall) -> Self {
+        Self {
+            key: call.key,
+            params: serde_json::from_str(&call.params).unwrap_or(Json::Null),
+            sources: call.sources,
+            time_range: call.time_range,
+        }
+    }
+}
+
+/// Whether the caller may decide a pending approval. The owner of the run has the last word.
+fn may_decide(row: &ApprovalRow, caller: &Caller) -> bool {
+    let own = row.not_requester && row.requester == caller.who;
+    let named = row.by.is_empty() || row.by.iter().any(|role| caller.role >= *role);
+    row.state == ApprovalState::Pending && !own && named && caller.role.may_approve(row.permission)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::id::{Shard, StepNo, Tenant};
+    use engine::principal::Role;
+
+    fn row(permission: Permission, by: &[Role], not_requester: bool) -> ApprovalRow {
+        let at = Timestamp::from_millis(1);
+        ApprovalRow {
+            id: ApprovalId {
+                run: RunId::new(at, Shard(0), 1),
+                step: StepNo(0),
+                asking: 1,
+            },
+            step: "change".to_owned(),
+            workflow: None,
+            state: ApprovalState::Pending,
+            action: "demo/change".to_owned(),
+            permission,
+            requester: Principal::Key("ada".to_owned()),
+            by: by.to_vec(),
+            quorum: 1,
+            not_requester,
+            created_at: at,
+            expires_at: at,
+        }
+    }
+
+    fn caller(name: &str, role: Role) -> Caller {
+        Caller {
+            who: Principal::Key(name.to_owned()),
+            tenant: Tenant::default(),
+            role,
+        }
+    }
+
+    #[test]
+    fn the_level_the_rule_and_the_requester_decide_who_may() {
+        let may = |row: &ApprovalRow, name: &str, role| may_decide(row, &caller(name, role));
+        let modify = row(Permission::Modify, &[], true);
+        assert!(may(&modify, "eve", Role::Engineer));
+        assert!(!may(&modify, "eve", Role::Operator));
+        assert!(!may(&modify, "ada", Role::Admin), "not the requester");
+        assert!(may(
+            &row(Permission::Modify, &[], false),
+            "ada",
+            Role::Engineer
+        ));
+        assert!(!may(
+            &row(Permission::Admin, &[], true),
+            "eve",
+            Role::Engineer
+        ));
+        let narrowed = row(Permission::Modify, &[Role::Admin], true);
+        assert!(!may(&narrowed, "eve", Role::Engineer));
+        assert!(may(&narrowed, "eve", Role::Admin));
+    }
+}
