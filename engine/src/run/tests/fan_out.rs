@@ -125,3 +125,12 @@ fn a_cancel_stops_the_items_and_waits_for_granted_ones() {
         ApprovalState::Used
     );
 }
+
+#[test]
+fn a_cancel_that_cuts_every_item_ends_the_fan_out_too() {
+    let mut bench = Bench::started(&fan("read", ""), json!({"hosts": ["a", "b"]}));
+    assert_eq!(bench.owed(), ["each[a]", "each[b]"]);
+    bench.cancel();
+    assert_eq!(bench.status("each"), StepStatus::Cancelled);
+    assert_eq!(bench.run_status(), RunStatus::Cancelled);
+}
