@@ -1,7 +1,7 @@
 //! Pays what is owed: answers to those who asked, attempts to workers.
 
 use engine::command::Command;
-use engine::id::RunKey;
+use engine::id::{Attempt, RunKey};
 use engine::job::{Answer, AttemptKey};
 use engine::principal::Permission;
 use engine::run::{Owed, Run};
@@ -42,13 +42,13 @@ impl Owner {
         }
     }
 
-    /// Brings what is known of attempts in line with what the run owes. Before its records are durable, only the calls
+    /// Brings what is known of attempts in line with what the run owes. Before its records are durable, only first calls
     /// of READ are offered: if the records are not stored, they were made in vain, and nobody believes their reports.
     pub(super) fn sync(&mut self, key: &RunKey, slot: &Slot, durable: bool) {
         let Some(run) = &slot.run else { return };
         let owed: Vec<(AttemptKey, Owed)> = run.owed().map(|o| (attempt_key(key, o), o)).collect();
         for (attempt, owed) in &owed {
-            if self.detector.place(attempt).is_none() && (durable || is_read(run, *owed)) {
+            if self.detector.place(attempt).is_none() && (durable || is_first_read(run, *owed)) {
                 self.owe(slot, attempt, *owed);
             }
         }
@@ -154,8 +154,8 @@ fn attempt_key(key: &RunKey, owed: Owed) -> AttemptKey {
     }
 }
 
-fn is_read(run: &Run, owed: Owed) -> bool {
+fn is_first_read(run: &Run, owed: Owed) -> bool {
     let step = run.state().steps.get(owed.step.index());
     let action = step.and_then(|s| run.state().action(s));
-    action.is_some_and(|a| a.permission == Permission::Read)
+    owed.attempt == Attempt(1) && action.is_some_and(|a| a.permission == Permission::Read)
 }
