@@ -65,6 +65,9 @@ impl Connection {
     ) -> io::Result<Self> {
         let (requests, driver) = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(16 * 1024)
+            // A cancelled call's last frames still arrive, and each counts as an error that the library reset.
+            // Its limit counts over the connection's whole life, and a warm one lives for days.
+            .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

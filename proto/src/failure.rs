@@ -28,9 +28,14 @@ impl CallFailure {
 
 impl From<Status> for CallFailure {
     fn from(status: Status) -> Self {
+        let sent = !not_sent(&status);
         Self {
-            sent: !not_sent(&status),
-            code: status.code(),
+            sent,
+            code: if sent {
+                status.code()
+            } else {
+                Code::Unavailable
+            },
             message: describe(&status),
         }
     }
