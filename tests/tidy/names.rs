@@ -4,7 +4,8 @@ use crate::tree::File;
 use crate::{nothing_to_say, tree};
 use syn::visit::{self, Visit};
 
-/// A module or crate that is named after nothing collects everything.
+/// A crate, or a module at the top of one, that is named after nothing collects everything. Further down the way there
+/// says what it is about (`expression/types.rs`).
 const MODULES: [&str; 9] = [
     "common", "types", "utils", "util", "core", "helpers", "helper", "misc", "prelude",
 ];
@@ -48,21 +49,30 @@ fn vague_crate(manifest: &File) -> Option<String> {
 }
 
 fn vague_names(file: &File) -> Vec<String> {
-    let mut names = Names(Vec::new());
+    let is_top = ["lib.rs", "main.rs"]
+        .iter()
+        .any(|top| file.path.ends_with(top));
+    let mut names = Names {
+        found: Vec::new(),
+        is_top,
+    };
     names.visit_file(
         &syn::parse_file(&file.text).unwrap_or_else(|error| panic!("{}: {error}", file.path)),
     );
     let complaint = |name| format!("{}: {name} names nothing", file.path);
-    names.0.into_iter().map(complaint).collect()
+    names.found.into_iter().map(complaint).collect()
 }
 
-struct Names(Vec<String>);
+struct Names {
+    found: Vec<String>,
+    is_top: bool,
+}
 
 impl Names {
     fn of_type(&mut self, name: &syn::Ident) {
         let name = name.to_string();
         if TYPE_ENDS.iter().any(|end| name.ends_with(end)) {
-            self.0.push(name);
+            self.found.push(name);
         }
     }
 }
@@ -70,8 +80,8 @@ impl Names {
 impl<'ast> Visit<'ast> for Names {
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
         let name = module.ident.to_string();
-        if MODULES.contains(&name.as_str()) {
-            self.0.push(format!("mod {name}"));
+        if self.is_top && MODULES.contains(&name.as_str()) {
+            self.found.push(format!("mod {name}"));
         }
         visit::visit_item_mod(self, module);
     }
@@ -97,7 +107,8 @@ fn a_name_that_says_nothing_is_found() {
         text: text.to_owned(),
     };
     let text = "mod runs; mod utils; struct Run; struct RunManager; mod a { trait StoreImpl {} }";
-    assert_eq!(vague_names(&file("a.rs", text)).len(), 3);
+    assert_eq!(vague_names(&file("a/src/lib.rs", text)).len(), 3);
+    assert_eq!(vague_names(&file("a/src/b/mod.rs", text)).len(), 2);
     assert!(
         vague_crate(&file(
             "a/Cargo.toml",

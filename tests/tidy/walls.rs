@@ -18,9 +18,10 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("miractl", &[]),
     ("loadtest", &[]),
     ("mirastack-sdk", &["proto"]),
-    ("agent-demo", &["mirastack-sdk"]),
-    ("agent-metrics", &["mirastack-sdk"]),
-    ("agent-alertmanager", &["mirastack-sdk"]),
+    // Its tests check what goes over the wire.
+    ("agent-demo", &["mirastack-sdk", "proto"]),
+    ("agent-metrics", &["mirastack-sdk", "proto"]),
+    ("agent-alertmanager", &["mirastack-sdk", "proto"]),
 ];
 
 /// They see the whole house.
