@@ -37,11 +37,21 @@ pub(crate) struct Dev {
     pub(crate) data: Option<PathBuf>,
 
     /// Where the HTTP API listens; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "MIRASTACK_HTTP")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        env = "MIRASTACK_HTTP"
+    )]
     pub(crate) http: SocketAddr,
 
     /// Where plugins call back; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", env = "MIRASTACK_GRPC")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:50051",
+        env = "MIRASTACK_GRPC"
+    )]
     pub(crate) grpc: SocketAddr,
 
     /// Where agents are: DIR/NAME/NAME, or DIR/NAME/plugin.yaml. Default: `plugins` beside this program, else the
@@ -50,7 +60,12 @@ pub(crate) struct Dev {
     pub(crate) plugins: Option<PathBuf>,
 
     /// What to log: a level (error, warn, info, debug, trace) or a filter such as `info,scheduler=debug`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "MIRASTACK_LOG")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "MIRASTACK_LOG"
+    )]
     pub(crate) log: String,
 
     /// How to log: `text` or `json`.
@@ -59,7 +74,17 @@ pub(crate) struct Dev {
 }
 
 /// Verbs of the contract that come later.
-const LATER: &[&str] = &["gateway", "scheduler", "worker", "check", "config", "backup", "restore", "export", "import"];
+const LATER: &[&str] = &[
+    "gateway",
+    "scheduler",
+    "worker",
+    "check",
+    "config",
+    "backup",
+    "restore",
+    "export",
+    "import",
+];
 
 /// A mistake of whoever typed the command.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +94,9 @@ pub(crate) struct Usage(pub(crate) String);
 pub(crate) fn later(words: &[String]) -> anyhow::Error {
     let word = words.first().map_or("", String::as_str);
     let message = if LATER.contains(&word) {
-        format!("{word}: not supported in this version; `mirastack dev` runs everything in one process")
+        format!(
+            "{word}: not supported in this version; `mirastack dev` runs everything in one process"
+        )
     } else {
         format!("{word}: there is no such command; `mirastack --help` shows those there are")
     };

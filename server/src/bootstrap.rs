@@ -30,27 +30,41 @@ pub(crate) fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<RootKey>
         let text = String::from_utf8_lossy(&content);
         return RootKey::parse(text.trim()).with_context(|| path.display().to_string());
     }
-    let bytes: Vec<u8> = (0..4).flat_map(|_| backend.random.bits().to_be_bytes()).collect();
+    let bytes: Vec<u8> = (0..4)
+        .flat_map(|_| backend.random.bits().to_be_bytes())
+        .collect();
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     files::replace(&path, format!("{text}\n").as_bytes())?;
     RootKey::parse(&text).context("a key that was just made")
 }
 
-/// The admin's key: made at the first start, and its addresses kept true at each.
+/// The admin's key, and whether it is new: made at the first start, and its addresses kept true at each.
 pub(crate) async fn admin(
-    dir: &Path, backend: &Backend, http: SocketAddr, grpc: SocketAddr,
-) -> anyhow::Result<Option<Bootstrap>> {
+    dir: &Path,
+    backend: &Backend,
+    http: SocketAddr,
+    grpc: SocketAddr,
+) -> anyhow::Result<(Option<Bootstrap>, bool)> {
     let path = dir.join("bootstrap.json");
-    let made = gateway::bootstrap::admin_key(backend, &Tenant::default()).await.context("the first API key")?;
-    let known = files::read(&path)?.and_then(|content| serde_json::from_slice::<Bootstrap>(&content).ok());
+    let made = gateway::bootstrap::admin_key(backend, &Tenant::default())
+        .await
+        .context("the first API key")?;
+    let known =
+        files::read(&path)?.and_then(|content| serde_json::from_slice::<Bootstrap>(&content).ok());
+    let is_new = made.is_some();
     let (api_key_id, api_secret) = match (made, known) {
         (Some(key), _) => (key.api_key_id, key.api_secret.to_string()),
         (None, Some(known)) => (known.api_key_id, known.api_secret),
         // Somebody removed the file once they had keys of their own.
-        (None, None) => return Ok(None),
+        (None, None) => return Ok((None, false)),
     };
-    let bootstrap = Bootstrap { api_key_id, api_secret, http: format!("http://{http}"), grpc: grpc.to_string() };
+    let bootstrap = Bootstrap {
+        api_key_id,
+        api_secret,
+        http: format!("http://{http}"),
+        grpc: grpc.to_string(),
+    };
     let text = serde_json::to_string_pretty(&bootstrap).context("bootstrap.json")?;
     files::replace(&path, format!("{text}\n").as_bytes())?;
-    Ok(Some(bootstrap))
+    Ok((Some(bootstrap), is_new))
 }

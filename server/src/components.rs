@@ -15,7 +15,9 @@ pub(crate) struct Agents(pub(crate) Arc<Plugins>);
 impl AgentHealth for Agents {
     async fn check(&self, tenant: &Tenant, agent: &str) -> Result<Health, HealthFailure> {
         let health = self.0.health(tenant, agent).await;
-        health.ok_or_else(|| HealthFailure::Unreachable(format!("this process has no agent called {agent}")))
+        health.ok_or_else(|| {
+            HealthFailure::Unreachable(format!("this process has no agent called {agent}"))
+        })
     }
 }
 
@@ -29,6 +31,9 @@ impl Component for Role {
     }
 
     async fn state(&self) -> ComponentState {
-        ComponentState { ok: true, detail: String::new() }
+        ComponentState {
+            ok: true,
+            detail: String::new(),
+        }
     }
 }

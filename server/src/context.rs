@@ -27,17 +27,27 @@ struct Config {
 pub(crate) fn add(bootstrap: &Bootstrap) -> anyhow::Result<bool> {
     let folder = folder()?;
     files::folder(&folder)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join("lock"));
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("lock"));
     let lock = lock.with_context(|| format!("cannot lock {}", folder.display()))?;
     flock(&lock, FlockOperation::LockExclusive).context("cannot lock the contexts of miractl")?;
 
     let mut config: Config = read(&folder.join("config.yaml"))?;
-    config.current_context.get_or_insert_with(|| NAME.to_owned());
+    config
+        .current_context
+        .get_or_insert_with(|| NAME.to_owned());
     let is_current = config.current_context.as_deref() == Some(NAME);
     let shown = json!({"server": bootstrap.http, "api_key_id": bootstrap.api_key_id});
     config.contexts.insert(NAME.to_owned(), object(shown));
     let mut tokens: Config = read(&folder.join("tokens.yaml"))?;
-    tokens.contexts.insert(NAME.to_owned(), object(json!({"api_secret": bootstrap.api_secret})));
+    tokens.contexts.insert(
+        NAME.to_owned(),
+        object(json!({"api_secret": bootstrap.api_secret})),
+    );
     write(&folder.join("tokens.yaml"), &tokens)?;
     write(&folder.join("config.yaml"), &config)?;
     Ok(is_current)
@@ -52,7 +62,9 @@ fn folder() -> anyhow::Result<PathBuf> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Config> {
-    let Some(content) = files::read(path)? else { return Ok(Config::default()) };
+    let Some(content) = files::read(path)? else {
+        return Ok(Config::default());
+    };
     let text = String::from_utf8_lossy(&content);
     serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
 }

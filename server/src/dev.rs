@@ -38,7 +38,10 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
     };
     files::folder(&dir)?;
     let (backend, handle) = Embedded::open(&dir, Options::default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads")?;
     let result = runtime.block_on(serve(dev, &dir, backend));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     close(&handle);
@@ -81,9 +84,17 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
     let grpc = bind(dev.grpc, "--grpc").await?;
     let addresses = (http.local_addr()?, grpc.local_addr()?);
     let key = bootstrap::root_key(dir, &backend)?;
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics")?;
     let plugins = Arc::new(open_plugins(dev, dir, addresses.1, &backend, &key).await?);
-    let ground = Ground { backend, key, http: addresses.0, metrics, plugins };
+    let ground = Ground {
+        backend,
+        key,
+        http: addresses.0,
+        metrics,
+        plugins,
+    };
 
     let stops = Stops::default();
     let mut parts: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
@@ -99,8 +110,10 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
         () = gateway.ready() => {}
         Some(ended) = parts.join_next() => return told(ended),
     }
-    let admin = bootstrap::admin(dir, &ground.backend, addresses.0, addresses.1).await?;
-    hello::load(&ground.backend).await?;
+    let (admin, is_new) = bootstrap::admin(dir, &ground.backend, addresses.0, addresses.1).await?;
+    if let Some(admin) = admin.as_ref().filter(|_| is_new) {
+        hello::load(admin).await?;
+    }
     welcome(dir, admin.as_ref(), addresses);
 
     let mut helpers = JoinSet::new();
@@ -109,7 +122,10 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
 }
 
 fn start(
-    ground: &Ground, stops: &Stops, parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>, grpc: TcpListener,
+    ground: &Ground,
+    stops: &Stops,
+    parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
+    grpc: TcpListener,
 ) {
     let shards: Vec<Shard> = (0..SHARDS).map(Shard).collect();
     let config = scheduler::Config::default();
@@ -122,28 +138,48 @@ fn start(
     };
     let scheduler = Scheduler::new(config.clone(), place, ground.backend.clone());
     let stop = stops.decisions.clone();
-    parts.spawn(async move { ("scheduler", scheduler.run(stop).await.map_err(anyhow::Error::from)) });
+    parts.spawn(async move {
+        (
+            "scheduler",
+            scheduler.run(stop).await.map_err(anyhow::Error::from),
+        )
+    });
     let janitor = Janitor::new(config, ground.backend.clone());
     let stop = stops.decisions.clone();
     parts.spawn(async move {
         janitor.run(stop).await;
         ("janitor", Ok(()))
     });
-    let place = worker::Place { name: "dev".to_owned(), shards };
+    let place = worker::Place {
+        name: "dev".to_owned(),
+        shards,
+    };
     let seal = Seal::new(&ground.key);
-    let worker = Worker::new(worker::Config::default(), place, ground.backend.clone(), seal, ground.plugins.clone());
+    let worker = Worker::new(
+        worker::Config::default(),
+        place,
+        ground.backend.clone(),
+        seal,
+        ground.plugins.clone(),
+    );
     let stop = stops.jobs.clone();
     parts.spawn(async move {
         worker.run(stop).await;
         ("worker", Ok(()))
     });
     let (plugins, stop) = (ground.plugins.clone(), stops.decisions.clone());
-    parts.spawn(async move { ("plugins", plugins.run(grpc, stop).await.map_err(anyhow::Error::from)) });
+    parts.spawn(async move {
+        (
+            "plugins",
+            plugins.run(grpc, stop).await.map_err(anyhow::Error::from),
+        )
+    });
 }
 
 /// Ends one part after the other once `requests` is cancelled, or as soon as one of them ends by itself.
 async fn end_in_order(
-    stops: &Stops, mut parts: JoinSet<(&'static str, anyhow::Result<()>)>,
+    stops: &Stops,
+    mut parts: JoinSet<(&'static str, anyhow::Result<()>)>,
 ) -> anyhow::Result<()> {
     let mut result = Ok(());
     while let Some(ended) = parts.join_next().await {
@@ -164,7 +200,9 @@ async fn end_in_order(
 }
 
 /// What the end of a part means when nobody asked for it.
-fn told(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>) -> anyhow::Result<()> {
+fn told(
+    ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>,
+) -> anyhow::Result<()> {
     match ended {
         Ok((name, Ok(()))) => bail!("the {name} ended by itself"),
         Ok((name, Err(error))) => Err(error.context(format!("the {name} failed"))),
@@ -174,17 +212,31 @@ fn told(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError
 
 async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(addr).await;
-    bound.with_context(|| format!("cannot listen on {addr}: choose another address with {flag}, or port 0 for any"))
+    bound.with_context(|| {
+        format!("cannot listen on {addr}: choose another address with {flag}, or port 0 for any")
+    })
 }
 
 async fn open_plugins(
-    dev: &Dev, dir: &Path, grpc: SocketAddr, backend: &Backend, key: &RootKey,
+    dev: &Dev,
+    dir: &Path,
+    grpc: SocketAddr,
+    backend: &Backend,
+    key: &RootKey,
 ) -> anyhow::Result<Plugins> {
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(Path::to_path_buf));
     let folders = match &dev.plugins {
-        Some(folder) if !folder.is_dir() => bail!("--plugins {}: there is no such folder", folder.display()),
+        Some(folder) if !folder.is_dir() => {
+            bail!("--plugins {}: there is no such folder", folder.display())
+        }
         Some(folder) => vec![folder.clone()],
-        None => beside.iter().map(|b| b.join("plugins")).filter(|p| p.is_dir()).collect(),
+        None => beside
+            .iter()
+            .map(|b| b.join("plugins"))
+            .filter(|p| p.is_dir())
+            .collect(),
     };
     let site = Site {
         worker: "dev".to_owned(),
@@ -197,7 +249,9 @@ async fn open_plugins(
         alone: true,
     };
     let config = worker::Config::default().plugins;
-    Plugins::open(config, site, backend.clone(), Seal::new(key)).await.context("plugins")
+    Plugins::open(config, site, backend.clone(), Seal::new(key))
+        .await
+        .context("plugins")
 }
 
 fn make_gateway(ground: &Ground) -> Gateway {

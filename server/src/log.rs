@@ -9,8 +9,12 @@ use tracing_subscriber::fmt;
 use crate::args::Dev;
 
 pub(crate) fn begin(dev: &Dev) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&dev.log)
-        .with_context(|| format!("--log {:?} is no filter; write a level, such as info or debug", dev.log))?;
+    let filter = EnvFilter::try_new(&dev.log).with_context(|| {
+        format!(
+            "--log {:?} is no filter; write a level, such as info or debug",
+            dev.log
+        )
+    })?;
     let to_stderr = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if dev.log_format == "json" {
         to_stderr.json().init();
@@ -21,13 +25,19 @@ pub(crate) fn begin(dev: &Dev) -> anyhow::Result<()> {
 }
 
 /// The last words of a program that could not do its work.
-#[expect(clippy::print_stderr, reason = "there may be no log yet, and a person is waiting")]
+#[expect(
+    clippy::print_stderr,
+    reason = "there may be no log yet, and a person is waiting"
+)]
 pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("mirastack: {error:#}");
 }
 
 /// Something for the person who started the program, beside the log.
-#[expect(clippy::print_stderr, reason = "it is for a person, and not part of the log")]
+#[expect(
+    clippy::print_stderr,
+    reason = "it is for a person, and not part of the log"
+)]
 pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
 }

@@ -37,7 +37,10 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command belongs on stdout")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of a command belongs on stdout"
+)]
 fn say_version() {
     println!("mirastack {}", env!("CARGO_PKG_VERSION"));
 }
