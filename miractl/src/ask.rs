@@ -23,7 +23,7 @@ impl Ctx {
         }
         if !self.can_ask() {
             return Err(
-                Failure::usage(format!("{question} Nobody can be asked here"))
+                Failure::usage(format!("nobody can be asked here: {question}"))
                     .hint("add --yes if this is meant"),
             );
         }

@@ -95,7 +95,7 @@ async fn create(ctx: &Ctx, cmd: &CreateCmd) -> Result<Exit> {
         ctx.out.say("The secret is shown only now: keep it.");
         ctx.out.next(&[format!(
             "miractl login --server {} --context {}",
-            ctx.api()?.server(),
+            ctx.api()?.server().as_str().trim_end_matches('/'),
             cmd.name
         )]);
     }

@@ -1,7 +1,7 @@
 //! What one sees while a run is followed: a picture that is drawn again and again in a terminal,
 //! lines elsewhere, records as JSON where a program reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use crossterm::cursor::MoveUp;
@@ -44,6 +44,7 @@ pub(crate) struct Screen {
     timeline: Timeline,
     run: Run,
     progress: BTreeMap<String, String>,
+    told: BTreeSet<String>,
     drawn: usize,
     beat: usize,
 }
@@ -71,6 +72,7 @@ impl Screen {
             timeline: Timeline::default(),
             run: Run::default(),
             progress: BTreeMap::new(),
+            told: BTreeSet::new(),
             drawn: 0,
             beat: 0,
         }
@@ -114,10 +116,18 @@ impl Screen {
         }
     }
 
-    /// Takes in the run's state.
+    /// Takes in the run's state; among lines, says once how to decide what it waits for.
     pub(crate) fn state(&mut self, run: &Run) {
-        if !run.id.is_empty() {
-            self.run = run.clone();
+        if run.id.is_empty() {
+            return;
+        }
+        self.run = run.clone();
+        let asks = run.waiting_for.iter().filter(|w| w.kind == "approval");
+        for id in asks.filter_map(|w| w.id.clone()) {
+            if matches!(self.mode, Mode::Lines) && self.told.insert(id.clone()) {
+                self.out
+                    .next(&[format!("miractl approval approve {}", human::short(&id))]);
+            }
         }
     }
 

@@ -22,14 +22,17 @@ pub(crate) fn print(failure: &Failure, out: &Out) {
 pub(crate) fn render(failure: &Failure, out: &Out) -> String {
     let paint = out.paint_err();
     let mut text = format!("{} {}\n", paint.tone(Tone::Bad, "error:"), failure.message);
-    // A single place without a line stands in the message already.
-    let told = |spot: &&Spot| {
-        spot.line > 0 || spot.hint.is_some() || !failure.message.contains(&spot.message)
-    };
-    for spot in failure.spots.iter().filter(told) {
+    // A place without a line whose message is the failure's own adds nothing but its hint.
+    let is_told = |spot: &&Spot| spot.line == 0 && failure.message.contains(&spot.message);
+    for spot in failure.spots.iter().filter(|spot| !is_told(spot)) {
         text.push_str(&place(spot, failure.source.as_ref(), "error", out));
     }
-    if let Some(hint) = &failure.hint {
+    let hints = failure
+        .spots
+        .iter()
+        .filter(is_told)
+        .filter_map(|spot| spot.hint.as_ref());
+    for hint in hints.chain(&failure.hint) {
         text.push_str(&format!("{} {hint}\n", paint.tone(Tone::Busy, "hint:")));
     }
     let code = failure.code.as_ref().map(|code| format!("code {code}"));

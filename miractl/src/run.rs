@@ -256,13 +256,20 @@ async fn cancel(ctx: &Ctx, cmd: &CancelCmd) -> Result<Exit> {
     let id = names::run_id(api, &cmd.run).await?;
     if cmd.run.starts_with('@') {
         // Somebody else may have started a newer run than the one that is meant.
-        let run: Run = decode(&api.send(Call::get(v1(["runs", &id]))).await?.json()?);
-        ctx.confirm(&format!(
-            "Cancel run {} of {} ({})?",
-            short(&id),
-            run.workflow,
-            run.status
-        ))?;
+        let run = api.send(Call::get(v1(["runs", &id]))).await?.json()?;
+        let run: Run = decode(&run);
+        if !run.ended() {
+            let name = if run.workflow.is_empty() {
+                "an action"
+            } else {
+                &run.workflow
+            };
+            ctx.confirm(&format!(
+                "Cancel run {} of {name} ({})?",
+                short(&id),
+                run.status
+            ))?;
+        }
     }
     let body = json!({ "reason": cmd.reason });
     let answer = api

@@ -101,7 +101,8 @@ fn head(run: &Run, now: Timestamp, out: &Out) -> String {
         ),
     ));
     let why = run.why();
-    if !why.is_empty() {
+    // What it waits for has a part of its own.
+    if !why.is_empty() && run.waiting_for.is_empty() {
         rows.push(("why", paint.tone(Tone::of(&run.status), why)));
     }
     let hook = run

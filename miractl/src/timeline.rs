@@ -39,17 +39,24 @@ impl Timeline {
         let record = clean(record);
         let at = time(&record, "at");
         let events = record["events"].as_array().cloned().unwrap_or_default();
-        let said = |event: &Value| {
+        let told_by_end = |event: &Value| events.iter().any(|later| is_end_of(later, event));
+        let mut lines = Vec::new();
+        for event in &events {
             self.learn(event);
-            let (text, tone) = say(event)?;
-            Some(Line {
-                at,
-                subject: self.subject(event),
-                text,
-                tone,
-            })
-        };
-        events.iter().filter_map(said).collect()
+            if !told_by_end(event)
+                && let Some((text, tone)) = say(event, at)
+            {
+                let subject = self.subject(event);
+                let own = format!("step {subject}: ");
+                lines.push(Line {
+                    at,
+                    text: text.replacen(&own, "", 1),
+                    subject,
+                    tone,
+                });
+            }
+        }
+        lines
     }
 
     /// The name of the step that an event or a progress message is about; `run` if it is about none.
@@ -93,16 +100,26 @@ pub(crate) fn clock(at: Timestamp) -> String {
         .to_string()
 }
 
+/// Whether `later` tells what `event` tells, and more: a last failed attempt ends its step, and what
+/// stops a run ends it where nothing else is left to do.
+fn is_end_of(later: &Value, event: &Value) -> bool {
+    match (text(event, "type"), text(later, "type")) {
+        ("AttemptFailed", "StepEnded") => event["step"] == later["step"],
+        ("RunStopping", "RunEnded") => true,
+        _ => false,
+    }
+}
+
 /// What an event says; `None` for those that only the engine needs.
-fn say(event: &Value) -> Option<(String, Tone)> {
+fn say(event: &Value, at: Option<Timestamp>) -> Option<(String, Tone)> {
     let kind = text(event, "type");
     if matches!(kind, "StepAdded" | "StepPrepared") {
         return None;
     }
     let said = of_run(kind, event)
-        .or_else(|| of_step(kind, event))
-        .or_else(|| of_attempt(kind, event))
-        .or_else(|| of_approval(kind, event));
+        .or_else(|| of_step(kind, event, at))
+        .or_else(|| of_attempt(kind, event, at))
+        .or_else(|| of_approval(kind, event, at));
     // An inner `None` is an event that is told by another one.
     said.unwrap_or_else(|| Some((words(kind), Tone::Plain)))
 }
@@ -141,14 +158,14 @@ fn of_run(kind: &str, event: &Value) -> Said {
     }
 }
 
-fn of_step(kind: &str, event: &Value) -> Said {
+fn of_step(kind: &str, event: &Value, now: Option<Timestamp>) -> Said {
     match kind {
         "StepSkipped" => line(
             format!("skipped: {}", skip_reason(text(event, "reason"))),
             Tone::Dim,
         ),
         "WaitStarted" => line(
-            format!("waits until {}", at_clock(event, "until")),
+            format!("waits until {}", at_clock(event, "until", now)),
             Tone::Plain,
         ),
         "FanOutOpened" => {
@@ -166,7 +183,7 @@ fn of_step(kind: &str, event: &Value) -> Said {
     }
 }
 
-fn of_attempt(kind: &str, event: &Value) -> Said {
+fn of_attempt(kind: &str, event: &Value, now: Option<Timestamp>) -> Said {
     match kind {
         "AttemptDispatched" => line(attempt(event, "running"), Tone::Busy),
         "AttemptGranted" => line(
@@ -183,13 +200,13 @@ fn of_attempt(kind: &str, event: &Value) -> Said {
             Tone::Attention,
         ),
         "RetryScheduled" => line(
-            format!("tried again at {}", at_clock(event, "at")),
+            format!("tried again at {}", at_clock(event, "at", now)),
             Tone::Plain,
         ),
         "SettlementScheduled" => line(
             format!(
                 "outcome not known; settled from {} on",
-                at_clock(event, "at")
+                at_clock(event, "at", now)
             ),
             Tone::Attention,
         ),
@@ -198,13 +215,13 @@ fn of_attempt(kind: &str, event: &Value) -> Said {
     }
 }
 
-fn of_approval(kind: &str, event: &Value) -> Said {
+fn of_approval(kind: &str, event: &Value, now: Option<Timestamp>) -> Said {
     match kind {
         "ApprovalRequested" => line(
             format!(
                 "waits for an approval ({}) until {}",
                 text(event, "permission"),
-                at_clock(event, "expires_at")
+                at_clock(event, "expires_at", now)
             ),
             Tone::Attention,
         ),
@@ -278,8 +295,16 @@ fn attempt(event: &Value, word: &str) -> String {
     }
 }
 
-fn at_clock(event: &Value, field: &str) -> String {
-    time(event, field).map_or_else(|| "?".to_owned(), clock)
+/// A time that is named beside `now`: with its date where that is another day.
+fn at_clock(event: &Value, field: &str, now: Option<Timestamp>) -> String {
+    let Some(then) = time(event, field) else {
+        return "?".to_owned();
+    };
+    let day = |t: Timestamp| t.to_zoned(TimeZone::system()).date();
+    let date = now
+        .is_none_or(|now| day(now) != day(then))
+        .then(|| format!("{} ", day(then)));
+    format!("{}{}", date.unwrap_or_default(), clock(then))
 }
 
 fn with_reason(mut text: String, reason: &str) -> String {
@@ -330,6 +355,35 @@ mod tests {
             ("step 7", "succeeded"),
         ];
         assert_eq!(lines, expected.map(|(s, t)| (s.to_owned(), t.to_owned())));
+    }
+
+    #[test]
+    fn a_last_failure_is_told_once_and_without_its_own_name() {
+        let failure = json!({"code": "timeout", "message": "20s passed", "step": "rate"});
+        let lines = told(&json!([
+            {"type": "AttemptFailed", "step": "rate", "attempt": 3, "failure": failure},
+            {"type": "StepEnded", "step": "rate", "status": "timed_out", "failure": failure},
+            {"type": "RunStopping", "status": "failed", "failure": failure},
+            {"type": "RunEnded", "status": "failed", "failure": failure},
+        ]));
+        let expected = [
+            ("rate", "timed out: 20s passed (timeout)"),
+            ("run", "failed: step rate: 20s passed (timeout)"),
+        ];
+        assert_eq!(lines, expected.map(|(s, t)| (s.to_owned(), t.to_owned())));
+    }
+
+    #[test]
+    fn a_time_on_another_day_has_its_date() {
+        let near =
+            told(&json!([{"type": "WaitStarted", "step": "w", "until": "2026-01-01T00:00:05Z"}]));
+        assert!(!near[0].1.contains("2026"), "{near:?}");
+        let far =
+            told(&json!([{"type": "WaitStarted", "step": "w", "until": "2026-03-01T00:00:05Z"}]));
+        assert!(
+            far[0].1.contains("2026-03-01") || far[0].1.contains("2026-02-28"),
+            "{far:?}"
+        );
     }
 
     #[test]

@@ -73,7 +73,13 @@ pub(crate) fn conclude(ctx: &Ctx, run: &Run, exit: Exit) {
         }
     }
     if exit != Exit::Ok {
-        ctx.out.next(&next_commands(run));
+        let get = || vec![format!("miractl run get {id}")];
+        let next = if run.ended() {
+            get()
+        } else {
+            next_commands(run)
+        };
+        ctx.out.next(&next);
     }
 }
 
