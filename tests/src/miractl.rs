@@ -1,12 +1,12 @@
 //! The command line, run as a user without a terminal runs it.
 
 use crate::program;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 /// Longer than anything that a test lets it wait for.
@@ -74,6 +74,58 @@ impl Miractl {
         let named = || format!("miractl {}", args.join(" "));
         said.with_context(|| format!("{} does not end", named()))?
             .with_context(named)
+    }
+
+    /// Runs it to its end in a terminal, gives `keys` when it shows `question`, and answers what the terminal has shown.
+    ///
+    /// # Errors
+    /// It does not ask or does not end, or not with exit code 0; with what the terminal has shown.
+    pub async fn in_terminal(&self, args: &[&str], question: &str, keys: &str) -> Result<String> {
+        let mut shown = String::new();
+        let typed = tokio::time::timeout(TIMEOUT, self.typed(args, (question, keys), &mut shown));
+        let ended = typed.await.context("it does not end").flatten();
+        ended.with_context(|| format!("miractl {} in a terminal:\n{shown}", args.join(" ")))?;
+        Ok(shown)
+    }
+
+    /// `script` of util-linux is the terminal.
+    async fn typed(
+        &self,
+        args: &[&str],
+        (question, keys): (&str, &str),
+        shown: &mut String,
+    ) -> Result<()> {
+        let line = format!("{} {}", self.program.display(), args.join(" "));
+        let mut command =
+            Command::from(program::alone(&program::on_path(&["script"])?, &self.home));
+        command
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("TERM", "xterm")
+            .envs(self.environment.iter().cloned())
+            .kill_on_drop(true);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut keyboard = child.stdin.take().context("stdin was piped")?;
+        let mut screen = child.stdout.take().context("stdout was piped")?;
+        let mut asked = false;
+        let mut bytes = [0; 4096];
+        loop {
+            let read = screen.read(&mut bytes).await?;
+            if read == 0 {
+                break;
+            }
+            shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
+            if !asked && shown.contains(question) {
+                asked = true;
+                keyboard.write_all(keys.as_bytes()).await?;
+            }
+        }
+        let status = child.wait().await?;
+        ensure!(asked, "it did not ask {question}; {status}");
+        ensure!(status.success(), "{status}");
+        Ok(())
     }
 
     async fn output(&self, args: &[&str], stdin: &str) -> Result<Said> {
