@@ -1,16 +1,16 @@
 //! What somebody meets who starts the product for the first time.
 
-use crate::person;
 use anyhow::{Context as _, Result};
 use http::StatusCode;
 use mirastack_tests::miractl::Miractl;
 use mirastack_tests::mirastack::{Mirastack, Setup};
+use mirastack_tests::person;
 use mirastack_tests::process::{Process, Stream};
 use mirastack_tests::program;
+use mirastack_tests::story::{apply, root};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
 async fn started() -> Mirastack {
     Mirastack::start(Setup::default())
@@ -77,7 +77,7 @@ async fn say(miractl: &Miractl, args: &[String]) -> (i32, String) {
 
 /// The arguments of the five commands that the README gives for the other terminal.
 fn next_commands() -> Result<[Vec<String>; 5]> {
-    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let readme = std::fs::read_to_string(root()?.join("README.md"))?;
     let after = readme.split_once("In another terminal:");
     let (_, block) = after
         .and_then(|(_, after)| after.split_once("```sh\n"))
@@ -93,19 +93,13 @@ fn next_commands() -> Result<[Vec<String>; 5]> {
     commands.try_into().map_err(wrong)
 }
 
-/// The top folder of the checkout, asked at run time: a build folder may outlive the checkout it was built from.
-fn root() -> PathBuf {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it for tests");
-    let parent = Path::new(&package).parent();
-    parent.expect("it lies in the checkout").to_owned()
-}
-
 #[tokio::test]
 async fn every_example_is_valid_with_the_shipped_agents() {
     let server = started().await;
     let miractl = server.miractl().expect("it was built");
+    let examples = root().expect("cargo runs the tests").join("examples");
     let mut seen = 0;
-    for entry in std::fs::read_dir(root().join("examples")).expect("it is in the checkout") {
+    for entry in std::fs::read_dir(examples).expect("it is in the checkout") {
         let path = entry.expect("it can be read").path();
         let file = path.to_str().expect("names are UTF-8");
         let args = ["workflow", "validate", "-f", file];
@@ -116,20 +110,17 @@ async fn every_example_is_valid_with_the_shipped_agents() {
     assert!(seen >= 4, "only {seen} examples");
 }
 
-async fn apply(miractl: &Miractl, example: &str) {
-    let path = root().join("examples").join(example);
-    let file = path.to_str().expect("names are UTF-8");
-    let said = miractl.run(&["apply", "-f", file]).await.expect("it runs");
-    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
-}
-
 #[tokio::test]
 async fn the_examples_that_need_no_other_server_run() {
     let server = started().await;
     let miractl = server.miractl().expect("it was built");
     let api = server.api().await.expect("the key is good");
-    apply(&miractl, "change-with-consent.mira.yaml").await;
-    apply(&miractl, "read-many.mira.yaml").await;
+    apply(&miractl, "change-with-consent.mira.yaml")
+        .await
+        .expect("it is valid");
+    apply(&miractl, "read-many.mira.yaml")
+        .await
+        .expect("it is valid");
 
     let many = person::starts(&api, "read-many", &json!({})).await;
     let many = person::ended(&api, &many.expect("it is accepted")).await;

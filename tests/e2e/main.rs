@@ -1,5 +1,5 @@
 //! The product with the real servers around it: Prometheus, Alertmanager, and a proxy that counts what reaches them.
 
+mod alert;
 mod first_start;
 mod ground;
-mod person;

@@ -1,9 +1,9 @@
 //! What a person does: start runs, look, and agree to changes.
 
+use crate::api::Api;
+use crate::miractl::Miractl;
+use crate::wait::{until, until_within};
 use anyhow::{Context as _, Result, bail, ensure};
-use mirastack_tests::api::Api;
-use mirastack_tests::miractl::Miractl;
-use mirastack_tests::wait::{until, until_within};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -11,19 +11,29 @@ use std::time::Duration;
 const RUN: Duration = Duration::from_secs(60);
 
 /// Starts a run and answers its id.
-pub(crate) async fn starts(api: &Api, workflow: &str, inputs: &Value) -> Result<String> {
+///
+/// # Errors
+/// The start is not accepted.
+pub async fn starts(api: &Api, workflow: &str, inputs: &Value) -> Result<String> {
     let path = format!("/api/v1/workflows/{workflow}/runs");
     let accepted = api.post(&path, &json!({ "inputs": inputs })).await?;
     let accepted = accepted.with_status(202)?;
     Ok(accepted["id"].as_str().context("no id")?.to_owned())
 }
 
-pub(crate) async fn run(api: &Api, id: &str) -> Result<Value> {
+/// A run as it stands.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn run(api: &Api, id: &str) -> Result<Value> {
     api.get(&format!("/api/v1/runs/{id}")).await?.ok()
 }
 
 /// Waits until the run has ended.
-pub(crate) async fn ended(api: &Api, id: &str) -> Result<Value> {
+///
+/// # Errors
+/// It does not end in time; with the run as it stands.
+pub async fn ended(api: &Api, id: &str) -> Result<Value> {
     until_within(RUN, "the end of the run", async || {
         let run = run(api, id).await?;
         ensure!(!run["ended_at"].is_null(), "{run}");
@@ -33,7 +43,10 @@ pub(crate) async fn ended(api: &Api, id: &str) -> Result<Value> {
 }
 
 /// Waits until the run asks, and answers the approval.
-pub(crate) async fn asked(api: &Api, id: &str) -> Result<Value> {
+///
+/// # Errors
+/// It does not ask in time; with the run as it stands.
+pub async fn asked(api: &Api, id: &str) -> Result<Value> {
     until("a question of the run", async || {
         let run = run(api, id).await?;
         let waiting = run["waiting_for"].as_array().into_iter().flatten();
@@ -51,7 +64,10 @@ pub(crate) async fn asked(api: &Api, id: &str) -> Result<Value> {
 }
 
 /// Waits until the run asks, and agrees to what it asks for.
-pub(crate) async fn approves(api: &Api, id: &str) -> Result<()> {
+///
+/// # Errors
+/// It does not ask, or the consent is refused.
+pub async fn approves(api: &Api, id: &str) -> Result<()> {
     let approval = asked(api, id).await?;
     let id = approval["id"].as_str().context("no id")?;
     let body = json!({ "digest": approval["digest"], "comment": "fine" });
@@ -60,7 +76,10 @@ pub(crate) async fn approves(api: &Api, id: &str) -> Result<()> {
 }
 
 /// Runs `miractl` in a terminal and answers its question with yes; what the terminal shows is the answer.
-pub(crate) async fn agrees(miractl: &Miractl, args: &[String]) -> Result<String> {
+///
+/// # Errors
+/// It does not ask, or does not end well.
+pub async fn agrees(miractl: &Miractl, args: &[String]) -> Result<String> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     miractl.in_terminal(&args, "(y/N)", "y\r").await
 }
