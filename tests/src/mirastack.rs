@@ -5,6 +5,7 @@ use crate::miractl::Miractl;
 use crate::process::{Process, Stream};
 use crate::program;
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,6 +125,17 @@ impl Mirastack {
     /// There is no key, or the server refuses it.
     pub async fn api(&self) -> Result<Api> {
         Api::login(&self.url(), &self.bootstrap_key()?).await
+    }
+
+    /// Ends it in good order and leaves its folder, which is answered.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn keep(mut self) -> Result<PathBuf> {
+        // It may be ending already: Ctrl-C reaches every process of a terminal.
+        let _ = self.process.signal(Signal::TERM);
+        self.process.ended().await?;
+        Ok(self.folder.keep())
     }
 
     /// The command line of the user who started it.
