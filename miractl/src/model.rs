@@ -246,13 +246,32 @@ impl Step {
 
     /// What went wrong, from the step itself or its last attempt.
     pub(crate) fn why(&self) -> String {
-        let last = || self.attempts.last().map(|a| error_text(&a.error));
-        let skipped = || self.skipped.as_deref().map(|r| skip_reason(r).to_owned());
-        let own = error_text(&self.error);
-        if own.is_empty() {
-            skipped().or_else(last).unwrap_or_default()
+        let of = |error: &Value| {
+            let text = error_text(error);
+            text.replacen(&format!("step {}: ", self.id), "", 1)
+        };
+        let own = of(&self.error);
+        if !own.is_empty() {
+            return own;
+        }
+        match (&self.skipped, self.attempts.last()) {
+            (Some(reason), _) => skip_reason(reason).to_owned(),
+            (None, Some(last)) => of(&last.error),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// How often it was tried; of a fan-out, how many of its items are done.
+    pub(crate) fn tries(&self) -> String {
+        let count = |name: &str| self.counts.get(name).copied().unwrap_or_default();
+        if let Some(total) = self.counts.get("total") {
+            let done = count("succeeded") + count("failed") + count("skipped");
+            return format!("{done}/{total}");
+        }
+        if self.attempts.is_empty() {
+            String::new()
         } else {
-            own
+            self.attempts.len().to_string()
         }
     }
 }

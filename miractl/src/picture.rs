@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::human::{duration, pad, short, until};
+use crate::human::{duration, fit, pad, short, until};
 use crate::model::{Run, Step};
 use crate::paint::{Paint, Tone};
 
@@ -87,19 +87,10 @@ fn step_line(step: &Step, name: usize, progress: Option<&String>, look: &Look) -
     if let (Some(progress), "running") = (progress, step.status.as_str()) {
         what = format!("{what}  {progress}");
     }
-    let done: u64 = ["succeeded", "failed", "skipped"]
-        .iter()
-        .filter_map(|k| step.counts.get(*k))
-        .sum();
-    if let Some(all) = step
-        .counts
-        .get("total")
-        .or_else(|| step.counts.get("items"))
-    {
-        what = format!("{what}  {done}/{all}");
-    }
-    if step.attempts.len() > 1 {
-        what = format!("{what}  attempt {}", step.attempts.len());
+    match (step.counts.is_empty(), step.attempts.len()) {
+        (false, _) => what = format!("{what}  {}", step.tries()),
+        (true, 2..) => what = format!("{what}  attempt {}", step.tries()),
+        (true, _) => {}
     }
     // sign, name, status and duration keep their columns; what stands between gives way.
     let rest = look.width.saturating_sub(4 + name + 2 + 2 + 10 + 2 + 7);
@@ -112,38 +103,32 @@ fn step_line(step: &Step, name: usize, progress: Option<&String>, look: &Look) -
     )
 }
 
+/// What it waits for, and the command that settles it on a line of its own, to be copied.
 fn waits(run: &Run, look: &Look) -> Vec<String> {
-    let line = |kind: &str, step: &str, id: &str, end: Option<Timestamp>| {
-        let end = end
-            .map(|end| format!(", ends {}", until(end, look.now)))
-            .unwrap_or_default();
-        let said = match kind {
-            "approval" => format!(
-                "  {step} waits for an approval{end}: miractl approval approve {}",
-                short(id)
+    let mut lines = Vec::new();
+    for waiting in run.waiting_for.iter().take(5) {
+        let end = waiting
+            .until
+            .map(|end| format!(", ends {}", until(end, look.now)));
+        let end = end.unwrap_or_default();
+        let id = short(waiting.id.as_deref().unwrap_or(&run.id));
+        let (what, command) = match waiting.kind.as_str() {
+            "approval" => (
+                "waits for an approval".to_owned(),
+                Some(format!("miractl approval approve {id}")),
             ),
-            "in_doubt" => format!(
-                "  {step} is in doubt: miractl run resolve {} {step}",
-                short(&run.id)
+            "in_doubt" => (
+                "is in doubt".to_owned(),
+                Some(format!("miractl run get {}", short(&run.id))),
             ),
-            "timer" => format!("  {step} waits{end}"),
-            other => format!("  {step} waits for {}{end}", other.replace('_', " ")),
+            "timer" => ("waits".to_owned(), None),
+            other => (format!("waits for {}", other.replace('_', " ")), None),
         };
-        look.paint
-            .tone(Tone::Attention, crate::human::fit(&said, look.width))
-    };
-    run.waiting_for
-        .iter()
-        .take(5)
-        .map(|w| {
-            line(
-                &w.kind,
-                &w.step,
-                w.id.as_deref().unwrap_or(&run.id),
-                w.until,
-            )
-        })
-        .collect()
+        let said = fit(&format!("  {} {what}{end}", waiting.step), look.width);
+        lines.push(look.paint.tone(Tone::Attention, said));
+        lines.extend(command.map(|command| format!("    {command}")));
+    }
+    lines
 }
 
 /// The steps that fit: around the first one that has not ended.

@@ -156,11 +156,7 @@ fn steps(run: &Run, now: Timestamp, out: &Out) -> String {
             step.id.clone().into(),
             step.does().into(),
             status(&step.status),
-            if step.attempts.is_empty() {
-                "".into()
-            } else {
-                step.attempts.len().to_string().into()
-            },
+            step.tries().into(),
             step.took(now).map(duration).unwrap_or_default().into(),
             cell(step.why(), Tone::Dim),
         ]);

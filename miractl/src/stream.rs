@@ -90,7 +90,7 @@ impl Connection<'_> {
                     }
                     continue;
                 }
-                Ok(Some(Err(why))) => why,
+                Ok(Some(Err(_))) => "it broke off".to_owned(),
                 Ok(None) => "the server closed the connection".to_owned(),
                 Err(_) => "the connection is silent".to_owned(),
             };
