@@ -137,6 +137,19 @@ pub struct AttemptKey {
     pub attempt: Attempt,
 }
 
+/// Tells a call from any other that may be given the same step and attempt.
+#[must_use]
+pub fn call_digest(action: &PinnedAction, call: &Call) -> Digest {
+    let mut bytes = Vec::with_capacity(3 * 32);
+    bytes.extend_from_slice(action.digest.as_bytes());
+    bytes.extend_from_slice(call.params.digest.as_bytes());
+    if let Some(span) = call.time_range {
+        bytes.extend_from_slice(&span.start.millis().to_be_bytes());
+        bytes.extend_from_slice(&span.end.millis().to_be_bytes());
+    }
+    Digest::of(&bytes)
+}
+
 impl Job {
     /// Which attempt this is.
     #[must_use]
@@ -197,6 +210,10 @@ pub enum Word {
         /// What became of it.
         #[n(1)]
         outcome: Outcome,
+        /// [`call_digest`] of the job: a job may be offered before it is durable, and if it never becomes so, another
+        /// one may be given its numbers.
+        #[n(2)]
+        call: Digest,
     },
 }
 

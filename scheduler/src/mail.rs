@@ -2,6 +2,7 @@
 
 use engine::code::Code;
 use engine::command::{Asked, Command};
+use engine::digest::Digest;
 use engine::id::{Attempt, CommandId, Nonce, Shard, StepNo};
 use engine::job::Answer;
 use tokio::sync::oneshot;
@@ -22,6 +23,8 @@ pub(crate) enum What {
     Wake,
     /// To decide a command.
     Ask(Asked),
+    /// To decide a report of a worker, if it is about this call.
+    Report(Asked, Digest),
     /// To build the job of an attempt whose turn it is.
     Offer(StepNo, Attempt),
     /// To say whether an attempt that a worker has in hand is wanted.
@@ -49,6 +52,14 @@ impl Mail {
         }
     }
 
+    /// The command that it asks, if it asks one.
+    pub(crate) fn asked(&self) -> Option<&Asked> {
+        match &self.what {
+            What::Ask(asked) | What::Report(asked, _) => Some(asked),
+            What::Wake | What::Offer(..) | What::Look(..) => None,
+        }
+    }
+
     /// Whether nobody waits for the answer any more: a worker that hung up says it again.
     pub(crate) fn is_forsaken(&self) -> bool {
         match &self.from {
@@ -69,7 +80,7 @@ impl Mail {
                 | Command::Resume { .. }
                 | Command::Park { .. } => false,
             },
-            What::Wake | What::Offer(..) | What::Look(..) => false,
+            What::Wake | What::Report(..) | What::Offer(..) | What::Look(..) => false,
         }
     }
 }

@@ -69,6 +69,11 @@ impl Slot {
         self.is_idle() && self.run.as_ref().is_some_and(|r| r.status().is_end())
     }
 
+    /// The number of its last record.
+    pub(crate) fn n(&self) -> u64 {
+        self.run.as_ref().map_or(0, Run::n)
+    }
+
     /// The class of its jobs.
     pub(crate) fn class(&self) -> Class {
         let run = self.run.as_ref();

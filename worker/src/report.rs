@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::command::{Command, Outcome};
 use engine::digest::Digest;
 use engine::id::{CommandId, Nonce};
-use engine::job::{AttemptKey, Word};
+use engine::job::{AttemptKey, Job, Word, call_digest};
 use store::port::Message;
 use tokio::time::{sleep, timeout};
 
@@ -19,33 +19,35 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the owner until it has confirmed, which it also does when it rejects. May be lost with this worker: a READ is
 /// then done again.
-pub(crate) async fn say(shared: &Shared, attempt: &AttemptKey, outcome: Outcome) {
+pub(crate) async fn say(shared: &Shared, job: &Job, outcome: Outcome) {
     let word = Word::Report {
-        attempt: attempt.clone(),
+        attempt: job.attempt_key(),
         outcome,
+        call: call_digest(&job.action, &job.call),
     };
     let mut wait = Duration::from_millis(20);
-    while !told(shared, attempt, word.clone()).await {
+    while !told(shared, job, word.clone()).await {
         sleep(wait).await;
         wait = (wait * 2).min(WAIT_MAX);
     }
 }
 
-async fn told(shared: &Shared, attempt: &AttemptKey, word: Word) -> bool {
-    let said = shared.ports.jobs.say(attempt.key.run.shard(), word);
+async fn told(shared: &Shared, job: &Job, word: Word) -> bool {
+    let said = shared.ports.jobs.say(job.key.run.shard(), word);
     matches!(timeout(PATIENCE, said).await, Ok(Ok(_)))
 }
 
 /// Puts the outcome into the owner's inbox, where it survives this worker and the owner: what a change became of is
 /// never found out by doing it again.
-pub(crate) async fn send(shared: &Shared, attempt: &AttemptKey, outcome: Outcome) {
+pub(crate) async fn send(shared: &Shared, job: &Job, outcome: Outcome) {
+    let attempt = job.attempt_key();
     let command = Command::Report {
         step: attempt.step,
         attempt: attempt.attempt,
         outcome,
     };
     let message = Message {
-        id: command_id(attempt),
+        id: command_id(&attempt),
         key: attempt.key.clone(),
         body: minicbor::to_vec(&command).expect("writing into memory cannot fail"),
     };

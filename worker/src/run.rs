@@ -244,11 +244,10 @@ async fn work(shared: Arc<Shared>, job: Arc<Job>, hold: Arc<Hold>, slot: OwnedSe
 }
 
 async fn deliver(shared: &Shared, job: &Job, outcome: Outcome) {
-    let attempt = job.attempt_key();
     if job.changes() {
-        report::send(shared, &attempt, outcome).await;
+        report::send(shared, job, outcome).await;
     } else {
-        report::say(shared, &attempt, outcome).await;
+        report::say(shared, job, outcome).await;
     }
 }
 

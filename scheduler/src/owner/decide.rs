@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::code::Code;
 use engine::command::{Asked, Command};
+use engine::digest::Digest;
 use engine::event::Failure;
 use engine::facts::{Facts, Missing, Rejection};
-use engine::id::RunKey;
+use engine::id::{CommandId, RunKey};
+use engine::job::call_digest;
 use engine::record::Cause;
 use engine::run::{Decision, Run, Stamp};
 use engine::time::Timestamp;
@@ -22,6 +24,9 @@ use crate::{Error, figures};
 const RECORDS_MAX: usize = 256;
 /// So often facts are looked up for one command; what needs more would never be decided.
 const ROUNDS_MAX: u32 = 10_000;
+
+/// The name of the command that parks a run.
+const PARK: &str = "Park";
 
 /// What was decided about one run, to be stored together.
 #[derive(Default)]
@@ -88,9 +93,8 @@ impl Owner {
         mut mail: Mail,
         batch: &mut Batch,
     ) -> bool {
+        let woken;
         let asked = match &mail.what {
-            What::Ask(asked) => asked.clone(),
-            What::Wake => self.waking(key),
             What::Offer(step, attempt) => {
                 self.waiting -= 1;
                 self.build_job(key, slot, *step, *attempt);
@@ -101,16 +105,29 @@ impl Owner {
                 self.look_at(key, slot, *step, *attempt);
                 return true;
             }
+            What::Wake => {
+                batch.woke = true;
+                woken = self.waking(key);
+                &woken
+            }
+            What::Report(asked, call) if !is_of_call(slot, asked, *call) => {
+                let (id, already) = (asked.id, Came::Already(slot.n()));
+                batch.verdicts.push(verdict(slot, mail, id, already));
+                return true;
+            }
+            What::Ask(asked) | What::Report(asked, _) => asked,
         };
-        if mail.asks_for_rights() && !mail.fresh {
+        let fresh = mail.asks_for_rights();
+        if fresh && !mail.fresh {
             slot.facts.standing.clear();
-            mail.fresh = true;
         }
-        batch.woke |= matches!(mail.what, What::Wake);
-        match self.decide(key, slot, &asked, mail.fresh) {
-            Went::Decided(decision) => self.commit(slot, mail, &asked, decision, batch),
+        let went = self.decide(key, slot, asked, fresh);
+        let (id, command) = (asked.id, asked.command.name());
+        mail.fresh = fresh;
+        match went {
+            Went::Decided(decision) => self.commit(slot, mail, (id, command), decision, batch),
             Went::Refused(came) => {
-                batch.verdicts.push(verdict(slot, mail, &asked, came));
+                batch.verdicts.push(verdict(slot, mail, id, came));
                 true
             }
             Went::Missing(missing) => {
@@ -121,7 +138,7 @@ impl Owner {
                 false
             }
             Went::Panicked(what) => {
-                self.panicked(slot, mail, &asked, &what, batch);
+                self.panicked(slot, mail, (id, command), &what, batch);
                 slot.broken.is_none()
             }
         }
@@ -172,7 +189,7 @@ impl Owner {
         &mut self,
         slot: &mut Slot,
         mail: Mail,
-        asked: &Asked,
+        (id, command): (CommandId, &'static str),
         decision: Decision,
         batch: &mut Batch,
     ) -> bool {
@@ -182,20 +199,21 @@ impl Owner {
         };
         if events.is_empty() {
             let came = Came::Already(run.n());
-            batch.verdicts.push(verdict(slot, mail, asked, came));
+            batch.verdicts.push(verdict(slot, mail, id, came));
             return true;
         }
         let stamp = Stamp {
             at: self.backend.clock.now(),
             nonce: self.backend.random.nonce(),
             cause: Cause {
-                id: asked.id,
-                command: asked.command.name().to_owned(),
+                id,
+                command: command.to_owned(),
             },
         };
         let nonce = stamp.nonce;
         let Ok(record) = catch_unwind(AssertUnwindSafe(|| run.commit(&events, stamp))) else {
-            self.panicked(slot, mail, asked, "the events do not apply", batch);
+            let what = "the events do not apply";
+            self.panicked(slot, mail, (id, command), what, batch);
             // What is in memory may be half done: it is read again.
             slot.run = None;
             return false;
@@ -204,7 +222,7 @@ impl Owner {
         slot.weight += 512 + record.payload.len();
         batch.writing.blobs.extend(blobs);
         batch.writing.records.push((record, events));
-        let mut verdict = verdict(slot, mail, asked, Came::Decided(n));
+        let mut verdict = verdict(slot, mail, id, Came::Decided(n));
         verdict.record = Some((n, nonce));
         batch.verdicts.push(verdict);
         true
@@ -215,21 +233,20 @@ impl Owner {
         &mut self,
         slot: &mut Slot,
         mail: Mail,
-        asked: &Asked,
+        (id, command): (CommandId, &'static str),
         what: &str,
         batch: &mut Batch,
     ) {
-        let command = asked.command.name();
         let why = format!("a fault of this program: deciding {command} went wrong ({what})");
         tracing::error!(run = ?slot.run.as_ref().map(|r| r.key().run), why, "a run is parked");
-        if matches!(asked.command, Command::Park { .. }) {
+        if command == PARK {
             slot.broken = Some(why);
         } else {
             let parking = self.parking(Code::Internal, why);
             slot.mail.push_front(parking);
         }
         let came = Came::Refused(Code::Internal, "a fault of this program".to_owned());
-        batch.verdicts.push(verdict(slot, mail, asked, came));
+        batch.verdicts.push(verdict(slot, mail, id, came));
     }
 
     /// The mail that parks a run.
@@ -330,11 +347,23 @@ impl Owner {
     }
 }
 
-fn verdict(slot: &Slot, mail: Mail, asked: &Asked, came: Came) -> Verdict {
+/// Whether a report is about the call that the run knows under these numbers. A job may be offered before it is durable,
+/// and then never be: whatever such a call answers is nobody's.
+fn is_of_call(slot: &Slot, asked: &Asked, reported: Digest) -> bool {
+    let Command::Report { step, .. } = &asked.command else {
+        return false;
+    };
+    let Some(run) = &slot.run else { return false };
+    let step = run.state().steps.get(step.index());
+    let call = step.and_then(|s| Some((run.state().action(s)?, s.call.as_deref()?)));
+    call.is_some_and(|(action, call)| call_digest(action, call) == reported)
+}
+
+fn verdict(slot: &Slot, mail: Mail, id: CommandId, came: Came) -> Verdict {
     let answer = super::pay::answer(&mail, &came, slot.run.as_ref());
     Verdict {
         mail,
-        id: asked.id,
+        id,
         came,
         record: None,
         answer,

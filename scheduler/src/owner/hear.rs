@@ -125,31 +125,41 @@ impl Owner {
                     nonce,
                     worker,
                 };
-                self.post_word(&attempt, command, reply);
+                let what = What::Ask(self.asking(command));
+                self.post_word(&attempt, what, reply);
             }
-            Word::Report { attempt, outcome } => {
+            Word::Report {
+                attempt,
+                outcome,
+                call,
+            } => {
                 let (step, number) = (attempt.step, attempt.attempt);
                 let command = Command::Report {
                     step,
                     attempt: number,
                     outcome,
                 };
-                self.post_word(&attempt, command, reply);
+                let what = What::Report(self.asking(command), call);
+                self.post_word(&attempt, what, reply);
             }
         }
+    }
+
+    fn asking(&self, command: Command) -> Asked {
+        let id = self.backend.random.nonce();
+        Asked { id, command }
     }
 
     fn post_word(
         &mut self,
         attempt: &AttemptKey,
-        command: Command,
+        what: What,
         reply: tokio::sync::oneshot::Sender<Answer>,
     ) {
         // Whoever speaks about an attempt has it.
         self.detector.held(attempt, Instant::now());
-        let id = self.backend.random.nonce();
         let mail = Mail {
-            what: What::Ask(Asked { id, command }),
+            what,
             from: From::Worker(reply),
             fresh: false,
         };

@@ -280,10 +280,8 @@ impl Owner {
     }
 
     pub(super) fn tell_at_once(&mut self, mail: Mail, came: Came) {
-        let id = match &mail.what {
-            What::Ask(asked) => asked.id,
-            What::Wake | What::Offer(..) | What::Look(..) => self.backend.random.nonce(),
-        };
+        let id = mail.asked().map(|asked| asked.id);
+        let id = id.unwrap_or_else(|| self.backend.random.nonce());
         let answer = super::pay::answer(&mail, &came, None);
         self.tell(Verdict {
             mail,

@@ -84,10 +84,7 @@ impl Owner {
 
 /// What a worker is answered.
 pub(super) fn answer(mail: &Mail, came: &Came, run: Option<&Run>) -> Option<Answer> {
-    let What::Ask(asked) = &mail.what else {
-        return None;
-    };
-    match &asked.command {
+    match &mail.asked()?.command {
         Command::Begin {
             step,
             attempt,
@@ -139,7 +136,7 @@ fn news(came: &Came) -> News {
 
 fn name(mail: &Mail) -> &'static str {
     match &mail.what {
-        What::Ask(asked) => asked.command.name(),
+        What::Ask(asked) | What::Report(asked, _) => asked.command.name(),
         What::Wake => "Wake",
         What::Offer(..) => "Offer",
         What::Look(..) => "Look",

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use engine::event::Event;
 use engine::id::{Attempt, RunKey, StepNo};
 use engine::record::Record;
+use engine::run::Run;
+use engine::value::Value;
 
 use super::{Invariant, must};
 use crate::judge::{Known, Moment};
@@ -19,9 +21,9 @@ impl Invariant for Fencing {
     }
 
     fn see(&mut self, moment: &Moment<'_>, _: &Known) -> Result<(), String> {
-        if let Moment::Appended { record, events, .. } = moment {
+        if let Moment::Appended { run, record, events, .. } = moment {
             for event in *events {
-                self.check(record, event)?;
+                self.check(&run.run, record, event)?;
             }
         }
         Ok(())
@@ -29,7 +31,7 @@ impl Invariant for Fencing {
 }
 
 impl Fencing {
-    fn check(&mut self, record: &Record, event: &Event) -> Result<(), String> {
+    fn check(&mut self, run: &Run, record: &Record, event: &Event) -> Result<(), String> {
         match event {
             Event::AttemptDispatched { step, attempt } | Event::LookUpDispatched { step, attempt } => {
                 let place = (record.key.clone(), *step);
@@ -43,14 +45,24 @@ impl Fencing {
             | Event::AttemptLost { step, attempt, .. }
             | Event::AttemptFailed { step, attempt, .. } => self.is_current(record, *step, *attempt),
             Event::StepSucceeded { step, output: Some(output) } => {
-                // Every result tells which attempt it is of.
-                let json = output.inline_json();
-                let by = json.and_then(|j| j.get("by").and_then(serde_json::Value::as_u64));
-                by.and_then(|by| u32::try_from(by).ok())
-                    .map_or(Ok(()), |by| self.is_current(record, *step, Attempt(by)))
+                self.result(run, record, *step, output)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Every result tells which attempt of which call it is of.
+    fn result(&self, run: &Run, record: &Record, step: StepNo, output: &Value) -> Result<(), String> {
+        let call = run.state().steps[step.index()].call.as_ref();
+        let params = call.and_then(|c| c.params.inline_json());
+        let (Some(json), Some(params)) = (output.inline_json(), params) else {
+            return Ok(());
+        };
+        must(json["n"] == params["n"], || {
+            format!("{} step {}: {json} is listened to as the result of {params}", record.key.run, step.0)
+        })?;
+        let by = json["by"].as_u64().and_then(|by| u32::try_from(by).ok());
+        by.map_or(Ok(()), |by| self.is_current(record, step, Attempt(by)))
     }
 
     fn is_current(&self, record: &Record, step: StepNo, attempt: Attempt) -> Result<(), String> {
