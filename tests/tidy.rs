@@ -7,6 +7,8 @@
 mod codes;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/goldens.rs"]
+mod goldens;
 #[path = "tidy/names.rs"]
 mod names;
 #[path = "tidy/ratchet.rs"]

@@ -35,6 +35,8 @@ pub mod key;
 pub mod language;
 pub mod manifest;
 pub mod plan;
+#[cfg(planted)]
+pub mod planted;
 pub mod principal;
 pub mod record;
 pub mod registry;
@@ -43,3 +45,18 @@ pub mod schema;
 pub mod time;
 pub mod value;
 pub mod yaml;
+
+/// Whether a planted defect is in force: `false` in every build that is not made to show which test catches it.
+#[macro_export]
+macro_rules! planted {
+    ($defect:tt) => {{
+        #[cfg(planted = $defect)]
+        {
+            $crate::planted::is($defect)
+        }
+        #[cfg(not(planted = $defect))]
+        {
+            false
+        }
+    }};
+}

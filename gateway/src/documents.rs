@@ -97,8 +97,8 @@ impl Written {
         let placed = self.reordered.is_none();
         Spot {
             pointer: problem.pointer,
-            line: placed.then_some(problem.at.line as usize),
-            column: placed.then_some(problem.at.column as usize),
+            line: placed.then_some(problem.at.line),
+            column: placed.then_some(problem.at.column),
             message: problem.message,
             hint: problem.hint,
         }

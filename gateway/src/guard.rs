@@ -84,6 +84,7 @@ pub(crate) async fn around(
         http::header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    tracing::debug!(request_id = id, %method, route, status = answer.status().as_u16(), "answered");
     count(route, &method, answer.status().as_u16(), start);
     answer
 }
@@ -142,9 +143,11 @@ pub(crate) async fn before(
     request: Request,
     next: Next,
 ) -> Response {
+    // The body has a limit of its own, which must be the one that is heard.
+    let time = std_time(gate.config.request) + std_time(gate.config.edge.body_total);
     let time = match row.takes {
-        Takes::Request => std_time(gate.config.request),
-        Takes::Wait => std_time(gate.config.request) + std_time(gate.config.wait_max),
+        Takes::Request => time,
+        Takes::Wait => time + std_time(gate.config.wait_max),
     };
     let answered = timeout(time, pass(&gate, &row, request, next)).await;
     let mut answer = match answered {

@@ -9,6 +9,7 @@ mod app;
 mod auth;
 mod command;
 mod config;
+mod direct;
 mod documents;
 mod edge;
 mod gate;
@@ -40,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Edge};
+pub use direct::NotAccepted;
 pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use ports::{AgentHealth, Component, ComponentState, HealthFailure};
 

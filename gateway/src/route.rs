@@ -10,6 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::auth::right::Right;
 use crate::gate::Shared;
 use crate::request::Arg;
+use crate::respond::Listed;
 
 /// What an `Idempotency-Key` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,20 @@ impl Shape {
         Self {
             media,
             schema: utoipa::openapi::Ref::from_schema_name(T::name()).into(),
+            named,
+        }
+    }
+
+    /// A part of a list of them, by a name of its own: generic types all bear the same.
+    pub(crate) fn list<T: ToSchema>() -> Self {
+        let name = format!("{}List", T::name());
+        let mut named = vec![(name.clone(), Listed::<T>::schema())];
+        Listed::<T>::schemas(&mut named);
+        named.push((T::name().into_owned(), T::schema()));
+        T::schemas(&mut named);
+        Self {
+            media: "application/json",
+            schema: utoipa::openapi::Ref::from_schema_name(name).into(),
             named,
         }
     }

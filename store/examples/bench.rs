@@ -1,6 +1,8 @@
 //! How fast the embedded store is on this machine, fsync included.
 //!
-//! `cargo run --release -p store --example bench -- [--dir DIR] [--seconds N] [CALLERS…]`
+//! `cargo run --release -p store --example bench -- [--dir DIR] [--seconds N] [--inline] [CALLERS…]`
+//!
+//! With `--inline` one thread stores in memory instead, without disk and queue: what a run costs the processor.
 //!
 //! Each caller makes one-step runs, one after the other: a creation and two appends, each durable before the next. Told
 //! are runs a second, the latency of single appends, the processor time of the committing thread for each run, and how
@@ -16,7 +18,7 @@ use engine::id::{Shard, StepNo};
 use hdrhistogram::Histogram;
 use store::clock::{Clock, ProcessClock, Random, SystemRandom};
 use store::conformance::sample::{Birth, Sample};
-use store::{Backend, Embedded, Options};
+use store::{Backend, Embedded, Options, Place};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -26,6 +28,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .worker_threads(2)
         .enable_all()
         .build()?;
+    if plan.inline {
+        return runtime.block_on(inline(plan.seconds));
+    }
     println!(
         "callers    runs/s  appends/s   append p50      p99     p99.9      max   commit CPU/run   log"
     );
@@ -42,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 struct Plan {
     dir: PathBuf,
     seconds: u64,
+    inline: bool,
     callers: Vec<usize>,
 }
 
@@ -50,6 +56,7 @@ impl Plan {
         let mut plan = Self {
             dir: std::env::temp_dir(),
             seconds: 5,
+            inline: false,
             callers: Vec::new(),
         };
         let mut args = std::env::args().skip(1);
@@ -59,6 +66,7 @@ impl Plan {
                 "--seconds" => {
                     plan.seconds = args.next().ok_or("--seconds takes a number")?.parse()?
                 }
+                "--inline" => plan.inline = true,
                 number => plan.callers.push(number.parse()?),
             }
         }
@@ -105,6 +113,28 @@ async fn measure(
         longest_log() as f64 / (1024.0 * 1024.0),
     );
     handle.close();
+    Ok(())
+}
+
+async fn inline(seconds: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let (backend, _handle) = Embedded::inline(Place::Memory, Options::default())?;
+    let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut runs, mut ns) = (0, 0);
+    while Instant::now() < end {
+        let some: Vec<Sample> = (0..100).map(|_| sample()).collect();
+        let before = cpu();
+        for (record, events, _) in some.iter().flat_map(|run| &run.records) {
+            backend.journal.append(record, events).await?;
+        }
+        let after = cpu();
+        ns += (after.tv_sec - before.tv_sec) * 1_000_000_000 + after.tv_nsec - before.tv_nsec;
+        runs += 100;
+    }
+    println!(
+        "{runs} runs, {:.1} µs of processor time each",
+        ns as f64 / 1e3 / runs as f64
+    );
     Ok(())
 }
 

@@ -4,18 +4,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::FutureExt;
 use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard};
 use engine::job::{Answer, Job, Word};
 use engine::record::Record;
 use engine::registry::{ApiKey, Kind, decode, name_of};
+use futures::FutureExt;
 use store::clock::{Clock, Random};
 use store::embedded::{Embedded, Handle, Options, Place};
-use store::port::{
-    Change, Entry, Expect, Heard, Item, Message, NewRun, Offered, OpenRuns, Queue,
-};
+use store::port::{Change, Entry, Expect, Heard, Item, Message, NewRun, Offered, OpenRuns, Queue};
 use store::{Backend, Error, Inbox, Jobs, Journal, Memory, Registry};
 use tokio::sync::Notify;
 
@@ -94,7 +92,9 @@ impl Ground {
         let mut open = self.open.lock().expect("nobody panics with it");
         let handle = open.1.take().expect("it is put back below");
         let options = options(&self.clock, &self.random);
-        let (backend, handle) = handle.restart(options).expect("what was stored opens again");
+        let (backend, handle) = handle
+            .restart(options)
+            .expect("what was stored opens again");
         self.jobs.put(backend.jobs.clone());
         self.memory.put(backend.memory.clone());
         *open = (backend, Some(handle));
@@ -172,10 +172,7 @@ impl<P: ?Sized> Exchange<P> {
         self.inner.lock().expect("nobody panics with it").clone()
     }
 
-    async fn or_gone<T>(
-        &self,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn or_gone<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let gone = self.gone.notified();
         tokio::select! { biased;
             answer = call => answer,
@@ -245,8 +242,7 @@ impl Journal for SeenJournal {
             self.clock.elapsed_ms(),
             format_args!("stored {run} {n} for {cause}: {}", names.join(", ")),
         );
-        self.judge
-            .appended(self.clock.now(), record, events, hash);
+        self.judge.appended(self.clock.now(), record, events, hash);
         self.bell.ring();
         Ok(hash)
     }
@@ -309,7 +305,9 @@ impl Inbox for SeenInbox {
 fn name_of_event(event: &Event) -> String {
     let text = format!("{event:?}");
     let name = text.split([' ', '(']).next().unwrap_or_default();
-    let step = text.split_once("step: StepNo(").and_then(|(_, rest)| rest.split(')').next());
+    let step = text
+        .split_once("step: StepNo(")
+        .and_then(|(_, rest)| rest.split(')').next());
     step.map_or_else(|| name.to_owned(), |step| format!("{name} {step}"))
 }
 

@@ -113,13 +113,7 @@ impl Judge {
     }
 
     /// A record was stored, under this hash.
-    pub(crate) fn appended(
-        &self,
-        now: Timestamp,
-        record: &Record,
-        events: &[Event],
-        hash: Digest,
-    ) {
+    pub(crate) fn appended(&self, now: Timestamp, record: &Record, events: &[Event], hash: Digest) {
         let mut inner = self.lock();
         inner.known.now = now;
         inner.appended(record, events, hash);

@@ -63,11 +63,7 @@ impl Life {
     }
 
     /// Lives `work` until it ends, answering its result, or until this life does.
-    pub(crate) async fn live<T>(
-        &self,
-        world: &World,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
+    pub(crate) async fn live<T>(&self, world: &World, work: impl Future<Output = T>) -> Option<T> {
         let polls = match self.crash {
             Crash::Polls(polls) => polls,
             Crash::Never | Crash::Before(_) | Crash::After(_) => u64::MAX,

@@ -19,7 +19,11 @@ impl Errors {
         errors: Arc<Mutex<Vec<String>>>,
         print: bool,
     ) -> impl Subscriber + Send + Sync {
-        let level = if print { LevelFilter::DEBUG } else { LevelFilter::ERROR };
+        let level = if print {
+            LevelFilter::DEBUG
+        } else {
+            LevelFilter::ERROR
+        };
         Registry::default().with(Self { errors, print }.with_filter(level))
     }
 }

@@ -22,6 +22,8 @@ mod judge;
 mod life;
 mod log;
 mod people;
+#[cfg(planted)]
+mod planted;
 mod plugin;
 mod ports;
 mod roles;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use engine::command::Command;
 use engine::digest::Digest;
 use engine::event::ApprovalState;
-use engine::id::{ApprovalId, CommandId, Nonce, RunKey, Tenant};
+use engine::id::{ApprovalId, Nonce, RunKey, Tenant};
 use engine::principal::{Principal, Role};
 use engine::registry::{AgentConfig, ApiKey, Kind, def_key, encode};
 use engine::run::At;
-use store::port::{Expect, Message, News, Topic};
-use store::{Backend, Error};
-use tokio::time::{sleep, timeout};
+use store::clock::Random;
+use store::port::Expect;
+use tokio::time::sleep;
 
 use crate::workflows::{AGENT, saved};
 use crate::world::World;
@@ -128,7 +128,11 @@ pub(crate) async fn decide(world: Arc<World>, name: &'static str) {
             if throw < 15 && !is_calm {
                 ignored.push(approval);
             } else if throw < 50 || is_calm {
-                let shown = if throw == 16 && !is_calm { Digest::ZERO } else { digest };
+                let shown = if throw == 16 && !is_calm {
+                    Digest::ZERO
+                } else {
+                    digest
+                };
                 let command = Command::Decide {
                     approval,
                     digest: shown,
@@ -160,7 +164,9 @@ fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> 
         let mut pending = Vec::new();
         for (key, seen) in &known.runs {
             for step in &seen.run.state().steps {
-                let Some(consent) = &step.approval else { continue };
+                let Some(consent) = &step.approval else {
+                    continue;
+                };
                 let decided = consent.decisions.iter().any(|(d, _)| d.who == *who);
                 if consent.state == ApprovalState::Pending && !decided {
                     let approval = ApprovalId {
@@ -196,7 +202,10 @@ fn doubts(world: &World) -> Vec<(RunKey, String, bool)> {
 pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
     sleep(after).await;
     let runs: Vec<RunKey> = world.judge.known(|known| {
-        let open = known.runs.iter().filter(|(_, seen)| !seen.run.status().is_end());
+        let open = known
+            .runs
+            .iter()
+            .filter(|(_, seen)| !seen.run.status().is_end());
         open.map(|(key, _)| key.clone()).collect()
     });
     if !runs.is_empty() {
@@ -210,41 +219,20 @@ pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
     }
 }
 
-/// Hands a command in, until it is answered or 5 s are over.
+/// Hands a command in, under one id, until it is answered or nobody cares any more.
 async fn hand_in(world: &Arc<World>, key: &RunKey, command: Command) {
-    let id = store::clock::Random::nonce(world.random.as_ref());
+    let id = world.random.nonce();
     for _ in 0..5 {
-        let life = world.door();
-        let ports = world.ports(&life);
-        let answer = life.ask(send(&ports, key, id, &command)).await;
-        if let Some(Ok(answered)) = answer {
-            world.note(format_args!("{} of {}: {answered}", command.name(), key.run));
-            return;
+        let door = world.door();
+        let asking = door.gateway.ask(key, id, &command);
+        match door.life.ask(Box::pin(asking)).await {
+            Some(Ok(true)) => {
+                world.note(format_args!("{} of {}: decided", command.name(), key.run));
+                return;
+            }
+            Some(Err(why)) => world.note(format_args!("{} of {}: {why}", command.name(), key.run)),
+            Some(Ok(false)) | None => {}
         }
         sleep(Duration::from_secs(1)).await;
     }
-}
-
-async fn send(
-    ports: &Backend,
-    key: &RunKey,
-    id: CommandId,
-    command: &Command,
-) -> Result<String, Error> {
-    let mut answers = ports.live.subscribe(Topic::Command(id));
-    let message = Message {
-        id,
-        key: key.clone(),
-        body: minicbor::to_vec(command).expect("writing to memory cannot fail"),
-    };
-    ports.inbox.send(key.run.shard(), &message).await?;
-    let answer = timeout(Duration::from_secs(5), answers.recv()).await;
-    Ok(match answer {
-        Ok(Ok(News::Answered { refused: Some((code, _)), .. })) => format!("refused: {code}"),
-        Ok(Ok(News::Answered { already: true, .. })) => "already so".to_owned(),
-        Ok(Ok(News::Answered { n, .. })) => format!("record {n}"),
-        Ok(Ok(News::Record { .. } | News::Progress { .. } | News::Log { .. }) | Err(_)) | Err(_) => {
-            "kept".to_owned()
-        }
-    })
 }

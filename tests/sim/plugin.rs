@@ -8,16 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::code::Code;
-use engine::event::{Failure, PinnedAction};
-use engine::id::Tenant;
+use engine::event::Failure;
+use engine::job::Job;
 use engine::principal::Permission;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use worker::{
-    CallResult, Caller, Change, Events, LookUpResult, NotSent, PluginCall, Ready, Said,
-};
+use worker::{CallResult, Caller, Change, Events, LookUpResult, NotSent, PluginCall, Said};
 
 use crate::dice::Dice;
 use crate::judge::Moment;
@@ -176,19 +174,18 @@ enum Fate {
 
 #[async_trait]
 impl Caller for Agent {
-    async fn ready(
-        &self,
-        _: &Tenant,
-        _: &PinnedAction,
-        _: Duration,
-    ) -> Result<Ready, NotSent> {
+    async fn ready(&self, _: &Job, settings: u64, _: Duration) -> Result<(), NotSent> {
         let (ms, down) = self.throw(|dice| (dice.between(0, 50), dice.chance(10_000)));
         sleep(Duration::from_millis(ms)).await;
         if down {
-            return Err(NotSent::Unavailable("the agent does not come up".to_owned()));
+            return Err(NotSent::Unavailable(
+                "the agent does not come up".to_owned(),
+            ));
         }
-        let settings = self.world.lab.lock().settings;
-        Ok(Ready { settings })
+        if settings != self.world.lab.lock().settings {
+            return Err(NotSent::OtherSettings("they changed".to_owned()));
+        }
+        Ok(())
     }
 
     async fn call(&self, call: PluginCall<'_>, events: Arc<dyn Events>) -> CallResult {
@@ -202,7 +199,10 @@ impl Caller for Agent {
             params: &call.params,
             checkpoint: &call.checkpoint,
         });
-        if call.settings.is_some_and(|s| s != self.world.lab.lock().settings) {
+        if call
+            .settings
+            .is_some_and(|s| s != self.world.lab.lock().settings)
+        {
             return CallResult::NotSent(NotSent::OtherSettings("they changed".to_owned()));
         }
         match (job.action.permission, job.action.name.action.as_str()) {
@@ -215,8 +215,16 @@ impl Caller for Agent {
     async fn look_up(&self, call: PluginCall<'_>) -> LookUpResult {
         let (ms, vague) = self.throw(|dice| (dice.between(1, 100), dice.chance(50_000)));
         sleep(Duration::from_millis(ms)).await;
-        let made = self.world.lab.lock().changes.contains_key(&call.job.idempotency_key);
-        self.world.note(format_args!("looked up {}: {made}", call.job.idempotency_key));
+        let made = self
+            .world
+            .lab
+            .lock()
+            .changes
+            .contains_key(&call.job.idempotency_key);
+        self.world.note(format_args!(
+            "looked up {}: {made}",
+            call.job.idempotency_key
+        ));
         if vague && !self.world.weather.is_calm() {
             return LookUpResult::Unknown {
                 reason: "the system does not answer".to_owned(),
@@ -239,7 +247,9 @@ impl Agent {
         let (ms, fate) = self.throw(|dice| (dice.between(5, 2_000), dice.between(0, 99)));
         sleep(Duration::from_millis(ms)).await;
         if self.world.weather.is_calm() {
-            return CallResult::Succeeded { output: result(call) };
+            return CallResult::Succeeded {
+                output: result(call),
+            };
         }
         match fate {
             0..=4 => failed("the system is busy", true, Change::NotMade),
@@ -254,7 +264,9 @@ impl Agent {
                 sleep(call.timeout).await;
                 CallResult::TimedOut
             }
-            _ => CallResult::Succeeded { output: result(call) },
+            _ => CallResult::Succeeded {
+                output: result(call),
+            },
         }
     }
 
@@ -272,7 +284,9 @@ impl Agent {
             let bytes = serde_json::to_vec(&checkpoint).expect("plain values");
             events.said(Said::Checkpoint(bytes.into())).await;
         }
-        CallResult::Succeeded { output: result(call) }
+        CallResult::Succeeded {
+            output: result(call),
+        }
     }
 
     async fn change(&self, call: &PluginCall<'_>) -> CallResult {
@@ -331,7 +345,9 @@ impl Agent {
             plugin_dead,
         };
         match fate {
-            Fate::Good => CallResult::Succeeded { output: result(call) },
+            Fate::Good => CallResult::Succeeded {
+                output: result(call),
+            },
             Fate::NotMade => failed("refused", true, Change::NotMade),
             Fate::PerhapsMade => failed("something went wrong", false, Change::Unknown),
             Fate::Slow => {
@@ -367,4 +383,3 @@ fn failed(message: &str, retryable: bool, change: Change) -> CallResult {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-

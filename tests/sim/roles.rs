@@ -83,7 +83,11 @@ pub(crate) async fn one_process(world: Arc<World>) {
         world.open_door(&life);
         let drain = CancellationToken::new();
         let done = life.live(&world, process(&world, &life, &drain)).await;
-        world.note(format_args!("{} is over, in good order: {}", life.name, done.is_some()));
+        world.note(format_args!(
+            "{} is over, in good order: {}",
+            life.name,
+            done.is_some()
+        ));
         life.die();
         world.lab.plugins_died(&life.name, world.clock.elapsed_ms());
         moment(&world).await;
@@ -175,7 +179,10 @@ pub(crate) async fn forgetful_servers(world: Arc<World>) {
     while !world.weather.is_calm() {
         let (ms, jobs) = world.throw(|dice| (dice.between(5_000, 60_000), dice.chance(500_000)));
         sleep(Duration::from_millis(ms)).await;
-        world.note(format_args!("lost: {}", if jobs { "jobs" } else { "memory" }));
+        world.note(format_args!(
+            "lost: {}",
+            if jobs { "jobs" } else { "memory" }
+        ));
         if jobs {
             world.ground.lose_jobs();
         } else {

@@ -66,6 +66,7 @@ async fn run(seed: u64, print: bool) -> Verdict {
         () = to_the_end(&world, &mut tasks) => {}
     }
     tasks.shutdown().await;
+    world.close_door();
     let (trace, lines) = world.sum();
     let (runs, records) = world.judge.known(|known| {
         let records = known.runs.values().map(|seen| seen.entries.len()).sum();

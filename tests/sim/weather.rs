@@ -74,7 +74,8 @@ impl Weather {
         }
         let rates = self.rates;
         let mut dice = self.dice.lock().expect("nobody panics with them");
-        let (not_done, not_answered) = (dice.chance(rates.not_done), dice.chance(rates.not_answered));
+        let (not_done, not_answered) =
+            (dice.chance(rates.not_done), dice.chance(rates.not_answered));
         let twice = dice.chance(rates.twice);
         let mut late = || match (dice.chance(rates.slow), dice.chance(rates.very_slow)) {
             (_, true) => dice.between(1_000, 20_000),

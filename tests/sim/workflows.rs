@@ -124,7 +124,9 @@ fn actions() -> Actions {
         action("fire", Permission::Modify, false, false),
         action("raze", Permission::Admin, false, true),
     ];
-    all.into_iter().map(|a| (name(&a.id), a)).collect::<BTreeMap<_, _>>()
+    all.into_iter()
+        .map(|a| (name(&a.id), a))
+        .collect::<BTreeMap<_, _>>()
 }
 
 fn name(action: &str) -> ActionName {
@@ -169,7 +171,10 @@ fn pins(workflow: &Workflow, actions: &Actions) -> Vec<PinnedAction> {
             names.push(action);
         }
     }
-    names.into_iter().map(|name| pin(name, &actions[name])).collect()
+    names
+        .into_iter()
+        .map(|name| pin(name, &actions[name]))
+        .collect()
 }
 
 fn pin(name: &ActionName, action: &Action) -> PinnedAction {

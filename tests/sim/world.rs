@@ -3,9 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use engine::id::Tenant;
+use engine::registry::Health;
 use engine::time::Timestamp;
+use gateway::{AgentHealth, Gateway, HealthFailure};
 use store::Backend;
 use store::clock::Clock;
+use store::seal::RootKey;
 
 use crate::dice::Dice;
 use crate::ground::Ground;
@@ -26,9 +31,25 @@ pub(crate) struct World {
     pub(crate) judge: Arc<Judge>,
     pub(crate) ground: Ground,
     pub(crate) lab: Lab,
-    /// The life that serves clients and people now.
-    door: Mutex<Arc<Life>>,
+    /// Where clients and people come to now.
+    door: Mutex<Option<Arc<Door>>>,
     dice: Mutex<Dice>,
+}
+
+/// A gateway and the life that it leads.
+pub(crate) struct Door {
+    pub(crate) life: Arc<Life>,
+    pub(crate) gateway: Gateway,
+}
+
+/// Nobody asks agents how they are here.
+struct Nobody;
+
+#[async_trait]
+impl AgentHealth for Nobody {
+    async fn check(&self, _: &Tenant, _: &str) -> Result<Health, HealthFailure> {
+        Err(HealthFailure::Timeout)
+    }
 }
 
 impl fmt::Debug for World {
@@ -52,7 +73,7 @@ impl World {
             clock,
             random,
             trace,
-            door: Mutex::new(Life::new("nobody".to_owned(), Crash::Never)),
+            door: Mutex::default(),
             judge,
             dice: Mutex::new(dice),
         })
@@ -81,13 +102,29 @@ impl World {
     }
 
     /// From now on this life serves clients and people.
-    pub(crate) fn open_door(&self, life: &Arc<Life>) {
-        *self.door.lock().expect("nobody panics with it") = life.clone();
+    pub(crate) fn open_door(self: &Arc<Self>, life: &Arc<Life>) {
+        let parts = gateway::Parts {
+            root_key: RootKey::new([7; 32]),
+            previous_root_keys: Vec::new(),
+            agent_health: Arc::new(Nobody),
+            components: Vec::new(),
+            metrics: None,
+        };
+        let gateway = Gateway::new(gateway::Config::default(), self.ports(life), parts);
+        let life = life.clone();
+        let door = Arc::new(Door { life, gateway });
+        *self.door.lock().expect("nobody panics with it") = Some(door);
     }
 
-    /// The life that serves clients and people.
-    pub(crate) fn door(&self) -> Arc<Life> {
-        self.door.lock().expect("nobody panics with it").clone()
+    /// Nobody is served any more. A gateway holds its ports, and these the world: it would keep itself alive.
+    pub(crate) fn close_door(&self) {
+        self.door.lock().expect("nobody panics with it").take();
+    }
+
+    /// Where clients and people come to now.
+    pub(crate) fn door(&self) -> Arc<Door> {
+        let door = self.door.lock().expect("nobody panics with it").clone();
+        door.expect("a door was opened before anybody came")
     }
 
     /// How a life that begins now will end.

@@ -7,8 +7,10 @@ use syn::visit::{self, Visit};
 
 /// Without its inline tests, for these may be long as long as what they test is short.
 const FILE_LINES_MAX: usize = 400;
-/// No list excuses more, and a file of nothing but tests may go so far without one.
+/// No list excuses more.
 const FILE_LINES_HARD_MAX: usize = 600;
+/// A file of nothing but tests, or of cases of the conformance suite.
+const TEST_FILE_LINES_MAX: usize = 650;
 /// From `fn` to the closing brace: what fits on a screen.
 const FUNCTION_LINES_MAX: usize = 70;
 /// Without `self`. Who needs more has not found the struct.
@@ -27,7 +29,7 @@ fn files_functions_parameters_and_ports_are_small() {
     }
     let mut complaints = ratchet::compare(&found, &listed);
     for ((kind, place), number) in &found {
-        if kind == "lines" && *number > FILE_LINES_HARD_MAX {
+        if kind == "lines" && *number > FILE_LINES_HARD_MAX.max(file_lines_max(place)) {
             complaints.push(format!(
                 "{place}: {number} lines, and no list excuses more than {FILE_LINES_HARD_MAX}"
             ));
@@ -51,9 +53,11 @@ fn measure(path: &str, text: &str) -> Sins {
 }
 
 fn file_lines_max(path: &str) -> usize {
-    let tests = path.ends_with("/tests.rs") || path.split('/').any(|folder| folder == "tests");
+    let folders = || path.split('/');
+    let tests =
+        path.ends_with("/tests.rs") || folders().any(|f| f == "tests" || f == "conformance");
     if tests {
-        FILE_LINES_HARD_MAX
+        TEST_FILE_LINES_MAX
     } else {
         FILE_LINES_MAX
     }

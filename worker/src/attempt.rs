@@ -11,6 +11,7 @@ use engine::event::Failure;
 use engine::id::RunKey;
 use engine::job::{Job, JobKind};
 use engine::principal::Permission;
+use engine::registry::{self, AgentConfig, Kind};
 use engine::value::Value;
 use tokio::time::timeout;
 
@@ -141,25 +142,37 @@ impl<'a> Attempt<'a> {
         self.granted(prepared).await
     }
 
-    /// Everything that can be done before the owner is asked: what fails here has changed nothing.
+    /// Everything that can be done before the owner is asked: what fails here has changed nothing. The approved bytes
+    /// come first, for what they do not say is not even prepared.
     async fn prepare(&mut self) -> Result<Prepared<'a>, Stop> {
+        let settings = self.settings().await?;
+        let approved = self.approved(settings).await?;
         let schema = self.schema().await?;
         let within = config::time(self.shared.config.ready);
-        let ready = self
-            .shared
-            .caller
-            .ready(&self.job.key.tenant, &self.job.action, within)
-            .await;
-        let ready = ready.map_err(not_sent)?;
-        let approved = self.approved(ready.settings).await?;
+        let ready = self.shared.caller.ready(self.job, settings, within);
+        ready.await.map_err(not_sent)?;
         let params = self.fill(approved.params.into(), &approved.secrets).await?;
-        let (mut call, sink) = self
-            .call(params, Duration::from_millis(self.job.call.timeout_ms))
-            .await;
+        let limit = Duration::from_millis(self.job.call.timeout_ms);
+        let (mut call, sink) = self.call(params, limit).await;
         call.time_range = approved.time_range;
         call.ready = Duration::ZERO;
-        call.settings = Some(ready.settings);
+        call.settings = Some(settings);
         Ok(Prepared { call, sink, schema })
+    }
+
+    /// The revision of the agent's settings that is in force.
+    async fn settings(&self) -> Result<u64, Stop> {
+        let key = Kind::AgentConfig.key(&self.job.key.tenant, &self.job.action.name.agent);
+        let item = patiently(|| self.shared.ports.registry.get(&key)).await;
+        let item = item.map_err(|e| failure::of_store(&e))?;
+        let config = item.map(|item| registry::decode::<AgentConfig>(&item.value));
+        match config.transpose() {
+            Ok(config) => Ok(config.map_or(0, |config| config.revision)),
+            Err(e) => {
+                let message = format!("the agent's settings cannot be read: {e}");
+                Err(failure::made(Code::RecordDamaged, message).into())
+            }
+        }
     }
 
     /// The call as it stands in the approved bytes, when these are what was approved and what the job says.

@@ -4,8 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::code::Code;
-use engine::event::{Failure, PinnedAction, TimeSpan};
-use engine::id::Tenant;
+use engine::event::{Failure, TimeSpan};
 use engine::job::Job;
 
 /// Who calls plugins for the loop. The module [`crate::plugins`] is one; a simulation is another.
@@ -13,30 +12,18 @@ use engine::job::Job;
 /// Dropping a future of `call` or `look_up` cancels the call: nobody wants the answer any more.
 #[async_trait]
 pub trait Caller: Send + Sync {
-    /// Waits until a plugin that offers exactly this pinned action can be called, with the settings that are in force
-    /// now.
+    /// Waits until a plugin can be called that offers exactly the job's pinned action, and works with that revision of
+    /// its settings.
     ///
     /// # Errors
     /// [`NotSent`], at the latest after `within`.
-    async fn ready(
-        &self,
-        tenant: &Tenant,
-        action: &PinnedAction,
-        within: Duration,
-    ) -> Result<Ready, NotSent>;
+    async fn ready(&self, job: &Job, settings: u64, within: Duration) -> Result<(), NotSent>;
 
     /// Makes a call, once.
     async fn call(&self, call: PluginCall<'_>, events: Arc<dyn Events>) -> CallResult;
 
     /// Asks what became of the earlier calls with the job's idempotency key.
     async fn look_up(&self, call: PluginCall<'_>) -> LookUpResult;
-}
-
-/// A plugin that can be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready {
-    /// The revision of the settings that it works with.
-    pub settings: u64,
 }
 
 /// One call of a plugin.

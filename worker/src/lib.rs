@@ -28,9 +28,7 @@ mod schemas;
 mod secrets;
 mod sink;
 
-pub use caller::{
-    CallResult, Caller, Change, Events, LookUpResult, NotSent, PluginCall, Ready, Said,
-};
+pub use caller::{CallResult, Caller, Change, Events, LookUpResult, NotSent, PluginCall, Said};
 pub use config::{Config, Place, Plugins as PluginsConfig};
 pub use mask::Masks;
 

@@ -12,7 +12,7 @@ use crate::value::Value;
 /// A call as it will be made: fixed for all attempts of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, CborLen, Encode, Decode)]
 pub struct Call {
-    /// Place of the action in [`RunCreated::actions`].
+    /// Place of the action in [`crate::event::RunCreated::actions`].
     #[n(0)]
     pub action: u32,
     /// The parameters; where a secret stands, its place holds an empty string.

@@ -115,24 +115,24 @@ mod tests {
     }
 
     fn open(starts: u64, now: u64) -> Episode {
-        match fires(None, starts, now) {
-            Next::Opens(episode) => episode,
-            other => panic!("it opens: {other:?}"),
-        }
+        let Next::Opens(episode) = fires(None, starts, now) else {
+            panic!("it opens");
+        };
+        episode
     }
 
     fn goes(next: Next) -> Episode {
-        match next {
-            Next::Goes(episode) => episode,
-            other => panic!("it goes on: {other:?}"),
-        }
+        let Next::Goes(episode) = next else {
+            panic!("it goes on");
+        };
+        episode
     }
 
     fn ends(next: Next) -> Episode {
-        match next {
-            Next::Ends(episode) => episode,
-            other => panic!("it ends: {other:?}"),
-        }
+        let Next::Ends(episode) = next else {
+            panic!("it ends");
+        };
+        episode
     }
 
     #[test]

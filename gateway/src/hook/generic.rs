@@ -64,7 +64,9 @@ pub(crate) fn identity(hook: &Hook, event: &Json) -> Result<Option<String>, Stri
         Json::String(text) if text.is_empty() => {
             Err("dedupe has an empty value, which would make all such events one".to_owned())
         }
-        value => Ok(Some(value.to_string())),
+        Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+            Ok(Some(value.to_string()))
+        }
     }
 }
 

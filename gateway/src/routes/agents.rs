@@ -21,7 +21,7 @@ use crate::page::page_of;
 use crate::ports::HealthFailure;
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, Media, media, parse};
-use crate::respond::{self, Listed, check_change, revision_tag};
+use crate::respond::{self, check_change, revision_tag};
 use crate::route::{Keyed, Route, Shape};
 use crate::settings;
 
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The agents.", Shape::json::<Listed<Shown>>()),
+        .answer(200, "The agents.", Shape::list::<Shown>()),
         Route::get(
             ("/api/v1/agents/{name}", Right::Read),
             "getAgent",

@@ -19,7 +19,7 @@ use crate::mirror::Kept;
 use crate::page::page_of;
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, json};
-use crate::respond::{self, Listed};
+use crate::respond;
 use crate::route::{Keyed, Route, Shape};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -31,7 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The keys.", Shape::json::<Listed<Key>>()),
+        .answer(200, "The keys.", Shape::list::<Key>()),
         Route::post(
             ("/api/v1/api-keys", Right::OwnKeys),
             "createApiKey",

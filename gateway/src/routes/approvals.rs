@@ -52,7 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
             LIMIT_ARG,
             CURSOR_ARG,
         ])
-        .answer(200, "The approvals.", Shape::json::<Listed<Card>>()),
+        .answer(200, "The approvals.", Shape::list::<Card>()),
         Route::get(
             ("/api/v1/approvals/{id}", Right::Read),
             "getApproval",

@@ -21,7 +21,6 @@ use crate::gate::Shared;
 use crate::hook::alertmanager::Payload;
 use crate::hook::settle::Settle;
 use crate::hook::{Came, Delivery, Found, generic, trigger, verify};
-use crate::idempotency;
 use crate::mirror::Kept;
 use crate::problem::Problem;
 use crate::request::{Origin, read_body};
@@ -36,7 +35,7 @@ const BODY_KEPT: usize = 4_096;
 pub(super) fn routes() -> Vec<Route> {
     let describe = |route: Route| {
         route
-            .keyed(Keyed::Refused)
+            .keyed(Keyed::Natural)
             .reads_body()
             .body(Shape::any("application/json"))
             .answer(202, "It is taken, durably.", Shape::json::<Taken>())
@@ -160,7 +159,6 @@ impl Door<'_> {
         headers: &HeaderMap,
         body: axum::body::Body,
     ) -> Result<Answered, Problem> {
-        idempotency::refuse(headers)?;
         let Ok(_seat) = self.gate.deliveries.try_acquire() else {
             return Err(Problem::unavailable(
                 "too many deliveries at once: send it again",

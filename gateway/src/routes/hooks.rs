@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The hooks.", Shape::json::<Listed<Shown>>()),
+        .answer(200, "The hooks.", Shape::list::<Shown>()),
         Route::post(
             ("/api/v1/hooks", Right::Save),
             "createHook",
@@ -86,7 +86,7 @@ pub(super) fn routes() -> Vec<Route> {
             deliveries,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The deliveries.", Shape::json::<Listed<ShownDelivery>>()),
+        .answer(200, "The deliveries.", Shape::list::<ShownDelivery>()),
     ]
 }
 

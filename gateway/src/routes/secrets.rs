@@ -18,7 +18,7 @@ use crate::mirror::Kept;
 use crate::page::page_of;
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, json};
-use crate::respond::{self, Listed, check_change, revision_tag};
+use crate::respond::{self, check_change, revision_tag};
 use crate::route::{Route, Shape};
 use crate::routes::token;
 
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The names.", Shape::json::<Listed<Shown>>()),
+        .answer(200, "The names.", Shape::list::<Shown>()),
         Route::get(
             ("/api/v1/secrets/{name}", Right::SecretNames),
             "getSecret",

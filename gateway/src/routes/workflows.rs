@@ -44,7 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The workflows.", Shape::json::<Listed<Row>>()),
+        .answer(200, "The workflows.", Shape::list::<Row>()),
         Route::get(
             ("/api/v1/workflows/{name}", Right::Read),
             "getWorkflow",
@@ -85,7 +85,7 @@ pub(super) fn routes() -> Vec<Route> {
             revisions,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The revisions.", Shape::json::<Listed<Revision>>()),
+        .answer(200, "The revisions.", Shape::list::<Revision>()),
     ]
 }
 
@@ -449,7 +449,7 @@ async fn revisions(
     let items = gate.backend.registry.list(&prefix, "", usize::MAX).await?;
     let all = items.iter().rev().filter_map(|item| {
         let saved: SavedWorkflow = decode(&item.value).ok()?;
-        (saved.revision <= newest.revision).then(|| Revision {
+        (saved.revision <= newest.revision).then_some(Revision {
             revision: saved.revision,
             digest: saved.digest,
             saved_at: saved.saved_at,

@@ -97,6 +97,7 @@ struct ShownTrigger {
     /// The alert's fingerprint.
     fingerprint: Option<String>,
     /// The event; a large one by reference.
+    #[schema(value_type = Json)]
     event: Option<Json>,
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct ShownStep {
     /// Its tries.
     attempts: Vec<Attempt>,
     /// What it answered; a large value by reference.
+    #[schema(value_type = Json)]
     output: Option<Json>,
     /// Why it did not succeed.
     error: Option<ShownFailure>,

@@ -223,3 +223,6 @@ fn connect(file: &Path, options: &Options) -> Result<Connection, OpenError> {
 fn memory_path() -> PathBuf {
     PathBuf::from(":memory:")
 }
+
+#[cfg(test)]
+mod tests;

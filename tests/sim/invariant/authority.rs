@@ -27,16 +27,26 @@ impl Invariant for Authority {
     fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
         match moment {
             Moment::Role { who, role } => {
-                self.roles.entry((*who).clone()).or_default().push((known.now, *role));
+                self.roles
+                    .entry((*who).clone())
+                    .or_default()
+                    .push((known.now, *role));
                 Ok(())
             }
             Moment::Asked { attempt, nonce } => {
-                self.asked.entry(((*attempt).clone(), *nonce)).or_insert(known.now);
+                self.asked
+                    .entry(((*attempt).clone(), *nonce))
+                    .or_insert(known.now);
                 Ok(())
             }
-            Moment::Appended { run, before: Some(before), record, events } => {
-                events.iter().try_for_each(|event| self.check(&run.run, before, record, event, known.now))
-            }
+            Moment::Appended {
+                run,
+                before: Some(before),
+                record,
+                events,
+            } => events
+                .iter()
+                .try_for_each(|event| self.check(&run.run, before, record, event, known.now)),
             Moment::Called { job, params, .. } => called(job, params, known),
             _ => Ok(()),
         }
@@ -52,42 +62,70 @@ impl Authority {
         event: &Event,
         now: Timestamp,
     ) -> Result<(), String> {
-        let Event::AttemptGranted { step, attempt, nonce, .. } = event else {
+        let Event::AttemptGranted {
+            step,
+            attempt,
+            nonce,
+            ..
+        } = event
+        else {
             return Ok(());
         };
         let (key, step, attempt) = (record.key.clone(), *step, *attempt);
         let attempt = AttemptKey { key, step, attempt };
         // Rights are looked up after the worker has asked: who lost one before that may not be counted.
         let asked = self.asked.get(&(attempt.clone(), *nonce));
-        let asked = *asked.ok_or_else(|| format!("{attempt:?} was granted, and nobody had asked"))?;
+        let asked =
+            *asked.ok_or_else(|| format!("{attempt:?} was granted, and nobody had asked"))?;
         let has = |who: &Principal, may: &dyn Fn(Role) -> bool| self.had(who, asked, now, may);
         let requester = &run.state().head.created.requester;
-        must(has(requester, &|_| true), || format!("{attempt:?}: {requester} is out"))?;
+        must(has(requester, &|_| true), || {
+            format!("{attempt:?}: {requester} is out")
+        })?;
         let (permission, consent) = consent_of(before, step)
             .ok_or_else(|| format!("{attempt:?} was granted without an approval"))?;
         must(consent.state == ApprovalState::Approved, || {
-            format!("{attempt:?} was granted on an approval that is {:?}", consent.state)
+            format!(
+                "{attempt:?} was granted on an approval that is {:?}",
+                consent.state
+            )
         })?;
         let by = &consent.asked.by;
-        let may = |role: Role| role.may_approve(permission) && (by.is_empty() || by.iter().any(|r| role >= *r));
-        let mut standing: Vec<&Principal> = consent.approvers().filter(|who| has(who, &may)).collect();
+        let may = |role: Role| {
+            role.may_approve(permission) && (by.is_empty() || by.iter().any(|r| role >= *r))
+        };
+        let mut standing: Vec<&Principal> =
+            consent.approvers().filter(|who| has(who, &may)).collect();
         standing.sort();
         standing.dedup();
         must(standing.len() >= consent.asked.quorum as usize, || {
-            format!("{attempt:?}: only {standing:?} of {} consent", consent.asked.quorum)
+            format!(
+                "{attempt:?}: only {standing:?} of {} consent",
+                consent.asked.quorum
+            )
         })?;
         let digest = consent.asked.bytes.digest;
-        must(consent.decisions.iter().all(|(d, _)| d.digest == digest), || {
-            format!("{attempt:?}: somebody consented to other bytes")
-        })
+        must(
+            consent.decisions.iter().all(|(d, _)| d.digest == digest),
+            || format!("{attempt:?}: somebody consented to other bytes"),
+        )
     }
 
     /// Whether somebody had such a role at some time in between.
-    fn had(&self, who: &Principal, from: Timestamp, to: Timestamp, may: &dyn Fn(Role) -> bool) -> bool {
+    fn had(
+        &self,
+        who: &Principal,
+        from: Timestamp,
+        to: Timestamp,
+        may: &dyn Fn(Role) -> bool,
+    ) -> bool {
         let history = self.roles.get(who).map_or(&[][..], Vec::as_slice);
         let before = history.iter().rfind(|(at, _)| *at <= from);
         let during = history.iter().filter(|(at, _)| *at > from && *at <= to);
-        before.into_iter().chain(during).any(|(_, role)| role.is_some_and(may))
+        before
+            .into_iter()
+            .chain(during)
+            .any(|(_, role)| role.is_some_and(may))
     }
 }
 
@@ -107,11 +145,24 @@ fn called(job: &Job, params: &[u8], known: &Known) -> Result<(), String> {
     let attempt = job.attempt_key();
     let run = known.runs.get(&job.key).ok_or("a job of no run")?;
     let (_, consent) = consent_of(&run.run, job.step).ok_or("a call without an approval")?;
-    let bytes = consent.asked.bytes.inline.as_ref().ok_or("approvals here are small")?;
+    let bytes = consent
+        .asked
+        .bytes
+        .inline
+        .as_ref()
+        .ok_or("approvals here are small")?;
     let approval = Approval::read(bytes).ok_or("an approval that cannot be read")?;
-    let item = run.run.state().steps[job.step.index()].item().map_or(0, |(_, index)| index);
-    let approved = approval.calls.get(item as usize).map(|call| call.params.as_bytes());
+    let item = run.run.state().steps[job.step.index()]
+        .item()
+        .map_or(0, |(_, index)| index);
+    let approved = approval
+        .calls
+        .get(item as usize)
+        .map(|call| call.params.as_bytes());
     must(approved == Some(params), || {
-        format!("{attempt:?} is called with {}, which nobody consented to", String::from_utf8_lossy(params))
+        format!(
+            "{attempt:?} is called with {}, which nobody consented to",
+            String::from_utf8_lossy(params)
+        )
     })
 }

@@ -16,7 +16,13 @@ impl Invariant for Bounds {
     }
 
     fn see(&mut self, moment: &Moment<'_>, _: &Known) -> Result<(), String> {
-        let Moment::Appended { run, record, events, .. } = moment else {
+        let Moment::Appended {
+            run,
+            record,
+            events,
+            ..
+        } = moment
+        else {
             return Ok(());
         };
         let bytes = record.encode().len();
@@ -29,18 +35,30 @@ impl Invariant for Bounds {
 }
 
 fn inline(event: &Event) -> Result<(), String> {
-    let Event::StepSucceeded { output: Some(output), step } = event else {
+    let Event::StepSucceeded {
+        output: Some(output),
+        step,
+    } = event
+    else {
         return Ok(());
     };
     let bytes = output.inline.as_ref().map_or(0, |b| b.len());
-    must(bytes <= INLINE_BYTES_MAX, || format!("step {} has {bytes} bytes in its event", step.0))
+    must(bytes <= INLINE_BYTES_MAX, || {
+        format!("step {} has {bytes} bytes in its event", step.0)
+    })
 }
 
 fn windows(run: &Run) -> Result<(), String> {
     let definition = run.state().head.created.definition;
-    let saved = saved().workflows.iter().find(|(w, _)| w.digest() == definition);
+    let saved = saved()
+        .workflows
+        .iter()
+        .find(|(w, _)| w.digest() == definition);
     let Some((workflow, _)) = saved else {
-        return Err(format!("{} is of no workflow that was saved", run.key().run));
+        return Err(format!(
+            "{} is of no workflow that was saved",
+            run.key().run
+        ));
     };
     for step in &run.state().steps {
         let (Some(fan), Some((_, index))) = (&step.fan_out, step.written()) else {
@@ -49,7 +67,12 @@ fn windows(run: &Run) -> Result<(), String> {
         let each = workflow.steps[index as usize].for_each.as_ref();
         let max = each.map_or(0, |each| each.max_parallel);
         must(fan.running <= max, || {
-            format!("{} step {}: {} of at most {max} items at once", run.key().run, step.name, fan.running)
+            format!(
+                "{} step {}: {} of at most {max} items at once",
+                run.key().run,
+                step.name,
+                fan.running
+            )
         })?;
     }
     Ok(())

@@ -19,7 +19,13 @@ impl Invariant for Cancel {
     }
 
     fn see(&mut self, moment: &Moment<'_>, _: &Known) -> Result<(), String> {
-        let Moment::Appended { run, record, events, .. } = moment else {
+        let Moment::Appended {
+            run,
+            record,
+            events,
+            ..
+        } = moment
+        else {
             return Ok(());
         };
         for event in *events {
@@ -28,7 +34,10 @@ impl Invariant for Cancel {
             }
             let late = self.cancelled.contains(&record.key) && begins(&run.run, event);
             must(!late, || {
-                format!("{}: after the cancel, record {} holds {event:?}", record.key.run, record.n)
+                format!(
+                    "{}: after the cancel, record {} holds {event:?}",
+                    record.key.run, record.n
+                )
             })?;
         }
         Ok(())
@@ -40,8 +49,12 @@ fn begins(run: &Run, event: &Event) -> bool {
         Event::AttemptGranted { .. } => true,
         Event::StepPrepared { step, .. } | Event::WaitStarted { step, .. } => {
             let step = &run.state().steps[step.index()];
-            let written = step.item().map_or(step, |(of, _)| &run.state().steps[of.index()]);
-            written.written().is_none_or(|(section, _)| section != Section::Finally)
+            let written = step
+                .item()
+                .map_or(step, |(of, _)| &run.state().steps[of.index()]);
+            written
+                .written()
+                .is_none_or(|(section, _)| section != Section::Finally)
         }
         _ => false,
     }

@@ -34,7 +34,10 @@ impl Invariant for Conservation {
                 })?;
                 let before = self.accepted.insert((*request).to_owned(), (*run).clone());
                 must(before.as_ref().is_none_or(|b| b == *run), || {
-                    format!("{request} was answered with {before:?} and with {}", run.run)
+                    format!(
+                        "{request} was answered with {before:?} and with {}",
+                        run.run
+                    )
                 })
             }
             Moment::End => self.all_ended(known),
@@ -46,14 +49,23 @@ impl Invariant for Conservation {
 impl Conservation {
     fn all_ended(&self, known: &Known) -> Result<(), String> {
         for run in self.accepted.values() {
-            must(known.runs.contains_key(run), || format!("{} is gone", run.run))?;
+            must(known.runs.contains_key(run), || {
+                format!("{} is gone", run.run)
+            })?;
         }
         for (key, seen) in &known.runs {
             let status: RunStatus = seen.run.status();
             must(status.is_end(), || {
                 let open = &seen.run.state().head.open;
-                let at: Vec<_> = open.iter().map(|no| &seen.run.state().steps[no.index()].at).collect();
-                format!("{} is still {} long after everything went well: {at:?}", key.run, status.as_str())
+                let at: Vec<_> = open
+                    .iter()
+                    .map(|no| &seen.run.state().steps[no.index()].at)
+                    .collect();
+                format!(
+                    "{} is still {} long after everything went well: {at:?}",
+                    key.run,
+                    status.as_str()
+                )
             })?;
         }
         Ok(())

@@ -27,7 +27,9 @@ impl Invariant for Dependencies {
         if let Moment::Appended { record, events, .. } = moment {
             let steps = self.runs.entry(record.key.clone()).or_default();
             for event in *events {
-                steps.check(event).map_err(|what| format!("{}: {what}", record.key.run))?;
+                steps
+                    .check(event)
+                    .map_err(|what| format!("{}: {what}", record.key.run))?;
             }
         }
         Ok(())
@@ -37,17 +39,23 @@ impl Invariant for Dependencies {
 impl Steps {
     fn check(&mut self, event: &Event) -> Result<(), String> {
         if let Event::StepAdded { step, origin, .. } = event {
-            must(step.index() == self.needs.len(), || format!("step {} was added out of turn", step.0))?;
+            must(step.index() == self.needs.len(), || {
+                format!("step {} was added out of turn", step.0)
+            })?;
             self.needs.push(match origin {
                 Origin::Written { needs, .. } => needs.clone(),
                 Origin::Item { .. } => Vec::new(),
             });
         }
         if let Some(step) = begun_by(event) {
-            must(!self.ended.contains(&step), || format!("step {} was worked on after its end", step.0))?;
+            must(!self.ended.contains(&step), || {
+                format!("step {} was worked on after its end", step.0)
+            })?;
             let needs = &self.needs[step.index()];
             let open = needs.iter().find(|need| !self.ended.contains(need));
-            must(open.is_none(), || format!("step {} began before step {open:?} had ended", step.0))?;
+            must(open.is_none(), || {
+                format!("step {} began before step {open:?} had ended", step.0)
+            })?;
         }
         if let Some(step) = outcome_of(event) {
             let again = !self.ended.insert(step);
@@ -68,7 +76,11 @@ fn begun_by(event: &Event) -> Option<StepNo> {
     | Event::RetryScheduled { step, .. }
     | Event::StepInDoubt { step, .. }
     | Event::StepSucceeded { step, .. }
-    | Event::StepEnded { step, status: StepStatus::Failed, .. } = event
+    | Event::StepEnded {
+        step,
+        status: StepStatus::Failed,
+        ..
+    } = event
     {
         return Some(*step);
     }

@@ -19,9 +19,9 @@ impl Invariant for EffectOnce {
 
     fn see(&mut self, moment: &Moment<'_>, _: &Known) -> Result<(), String> {
         match moment {
-            Moment::Changed { key, times } => {
-                must(*times <= 1, || format!("{key} was carried out {times} times"))
-            }
+            Moment::Changed { key, times } => must(*times <= 1, || {
+                format!("{key} was carried out {times} times")
+            }),
             Moment::Appended { record, events, .. } => {
                 for event in *events {
                     self.check(&record.key, event)?;
@@ -46,7 +46,10 @@ impl EffectOnce {
             | Event::LookUpDispatched { step, .. }
             | Event::AttemptGranted { step, .. } => {
                 must(!self.in_doubt.contains(&(key.clone(), *step)), || {
-                    format!("{} step {} is in doubt, and was tried again", key.run, step.0)
+                    format!(
+                        "{} step {} is in doubt, and was tried again",
+                        key.run, step.0
+                    )
                 })?;
             }
             _ => {}

@@ -15,11 +15,22 @@ impl Invariant for LegalStates {
 
     fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
         match moment {
-            Moment::Appended { run, before, record, events } => {
+            Moment::Appended {
+                run,
+                before,
+                record,
+                events,
+            } => {
                 let is_first = record.n == 1;
-                let creates = events.iter().filter(|e| matches!(e, Event::RunCreated(_))).count();
+                let creates = events
+                    .iter()
+                    .filter(|e| matches!(e, Event::RunCreated(_)))
+                    .count();
                 must(creates == usize::from(is_first), || {
-                    format!("{}: record {} holds {creates} creations", record.key.run, record.n)
+                    format!(
+                        "{}: record {} holds {creates} creations",
+                        record.key.run, record.n
+                    )
                 })?;
                 before.map_or(Ok(()), |before| check(before, &run.run))
             }
@@ -32,25 +43,36 @@ impl Invariant for LegalStates {
 fn folds(seen: &Seen) -> Result<(), String> {
     let again = Run::fold(seen.entries.iter().cloned()).map_err(|e| e.to_string())?;
     must(again == seen.run, || {
-        format!("{}: the fold of the journal is not the live state", seen.run.key().run)
+        format!(
+            "{}: the fold of the journal is not the live state",
+            seen.run.key().run
+        )
     })
 }
 
 fn check(before: &Run, after: &Run) -> Result<(), String> {
     let (from, to) = (before.status(), after.status());
     must(run_may(from, to), || {
-        format!("{}: {} became {}", after.key().run, from.as_str(), to.as_str())
+        format!(
+            "{}: {} became {}",
+            after.key().run,
+            from.as_str(),
+            to.as_str()
+        )
     })?;
     for (old, new) in before.state().steps.iter().zip(&after.state().steps) {
-        must(old.status == new.status || step_may(old.status, new.status), || {
-            format!(
-                "{} step {}: {} became {}",
-                after.key().run,
-                old.name,
-                old.status.as_str(),
-                new.status.as_str()
-            )
-        })?;
+        must(
+            old.status == new.status || step_may(old.status, new.status),
+            || {
+                format!(
+                    "{} step {}: {} became {}",
+                    after.key().run,
+                    old.name,
+                    old.status.as_str(),
+                    new.status.as_str()
+                )
+            },
+        )?;
     }
     Ok(())
 }

@@ -30,7 +30,10 @@ fn called(job: &Job, params: &[u8], known: &Known) -> Result<(), String> {
         format!("{attempt:?} is of another definition than its run")
     })?;
     must(head.created.actions.contains(&job.action), || {
-        format!("{attempt:?} calls {} as its run did not pin it", job.action.name)
+        format!(
+            "{attempt:?} calls {} as its run did not pin it",
+            job.action.name
+        )
     })?;
     let step = seen.run.state().steps.get(job.step.index());
     let Some(call) = step.and_then(|s| s.call.as_ref()) else {
@@ -41,7 +44,13 @@ fn called(job: &Job, params: &[u8], known: &Known) -> Result<(), String> {
     if call.params.digest != job.call.params.digest && job.action.permission == Permission::Read {
         return Ok(());
     }
-    must(engine::digest::Digest::of(params) == call.params.digest, || {
-        format!("{attempt:?} is called with {}", String::from_utf8_lossy(params))
-    })
+    must(
+        engine::digest::Digest::of(params) == call.params.digest,
+        || {
+            format!(
+                "{attempt:?} is called with {}",
+                String::from_utf8_lossy(params)
+            )
+        },
+    )
 }

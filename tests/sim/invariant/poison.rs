@@ -26,16 +26,25 @@ impl Invariant for Poison {
         };
         for event in *events {
             match event {
-                Event::AttemptLost { step, counts: true, .. } => {
+                Event::AttemptLost {
+                    step, counts: true, ..
+                } => {
                     *self.lost.entry((record.key.clone(), *step)).or_default() += 1;
                 }
                 Event::AttemptFailed { step, .. } => {
                     self.lost.remove(&(record.key.clone(), *step));
                 }
                 Event::AttemptDispatched { step, .. } | Event::LookUpDispatched { step, .. } => {
-                    let lost = self.lost.get(&(record.key.clone(), *step)).copied().unwrap_or(0);
+                    let lost = self
+                        .lost
+                        .get(&(record.key.clone(), *step))
+                        .copied()
+                        .unwrap_or(0);
                     must(lost < LOST_MAX, || {
-                        format!("{} step {} is tried again after {lost} lost attempts", record.key.run, step.0)
+                        format!(
+                            "{} step {} is tried again after {lost} lost attempts",
+                            record.key.run, step.0
+                        )
                     })?;
                 }
                 _ => {}

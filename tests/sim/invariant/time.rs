@@ -23,14 +23,28 @@ impl Invariant for Time {
     }
 
     fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
-        let Moment::Appended { run, record, events, .. } = moment else {
+        let Moment::Appended {
+            run,
+            record,
+            events,
+            ..
+        } = moment
+        else {
             return Ok(());
         };
         let before = self.last.insert(record.key.clone(), record.at);
-        must(before.is_none_or(|b| b <= record.at) && record.at <= known.now, || {
-            format!("{}: record {} is of {}, after {before:?}, at {}", record.key.run, record.n, record.at, known.now)
-        })?;
-        events.iter().try_for_each(|event| self.check(run, record, event))
+        must(
+            before.is_none_or(|b| b <= record.at) && record.at <= known.now,
+            || {
+                format!(
+                    "{}: record {} is of {}, after {before:?}, at {}",
+                    record.key.run, record.n, record.at, known.now
+                )
+            },
+        )?;
+        events
+            .iter()
+            .try_for_each(|event| self.check(run, record, event))
     }
 }
 
@@ -50,18 +64,35 @@ impl Time {
                 self.expires.insert(place(&asked.step), asked.expires_at);
                 return Ok(());
             }
-            Event::StepSucceeded { step, .. } => ("a wait ended", step, self.waits.remove(&place(step))),
-            Event::AttemptDispatched { step, .. } | Event::LookUpDispatched { step, .. } => {
-                ("a step was tried again", step, self.not_before.remove(&place(step)))
+            Event::StepSucceeded { step, .. } => {
+                ("a wait ended", step, self.waits.remove(&place(step)))
             }
-            Event::ApprovalClosed { step, state: ApprovalState::Expired, .. } => {
-                ("an approval expired", step, self.expires.remove(&place(step)))
-            }
-            Event::RunTimedOut => ("the run timed out", &StepNo(0), Some(run.run.state().over_at())),
+            Event::AttemptDispatched { step, .. } | Event::LookUpDispatched { step, .. } => (
+                "a step was tried again",
+                step,
+                self.not_before.remove(&place(step)),
+            ),
+            Event::ApprovalClosed {
+                step,
+                state: ApprovalState::Expired,
+                ..
+            } => (
+                "an approval expired",
+                step,
+                self.expires.remove(&place(step)),
+            ),
+            Event::RunTimedOut => (
+                "the run timed out",
+                &StepNo(0),
+                Some(run.run.state().over_at()),
+            ),
             _ => return Ok(()),
         };
         must(due.is_none_or(|due| due <= record.at), || {
-            format!("{} step {}: {what} at {}, which was due at {due:?}", record.key.run, step.0, record.at)
+            format!(
+                "{} step {}: {what} at {}, which was due at {due:?}",
+                record.key.run, step.0, record.at
+            )
         })
     }
 }

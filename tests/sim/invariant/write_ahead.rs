@@ -24,7 +24,12 @@ impl Invariant for WriteAhead {
 
     fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
         match moment {
-            Moment::Appended { run, record, events, .. } => {
+            Moment::Appended {
+                run,
+                record,
+                events,
+                ..
+            } => {
                 for event in *events {
                     self.check(&record.key, &run.run, event)?;
                 }
@@ -45,16 +50,32 @@ impl Invariant for WriteAhead {
 impl WriteAhead {
     fn check(&mut self, key: &RunKey, run: &Run, event: &Event) -> Result<(), String> {
         match event {
-            Event::ApprovalClosed { step, state: ApprovalState::Approved, .. } => {
+            Event::ApprovalClosed {
+                step,
+                state: ApprovalState::Approved,
+                ..
+            } => {
                 self.approved.insert((key.clone(), *step));
             }
-            Event::AttemptGranted { step, attempt, nonce, start_by, .. } => {
-                let holder = run.state().steps[step.index()].item().map_or(*step, |(of, _)| of);
+            Event::AttemptGranted {
+                step,
+                attempt,
+                nonce,
+                start_by,
+                ..
+            } => {
+                let holder = run.state().steps[step.index()]
+                    .item()
+                    .map_or(*step, |(of, _)| of);
                 must(self.approved.contains(&(key.clone(), holder)), || {
-                    format!("{} step {} was granted before it was approved", key.run, step.0)
+                    format!(
+                        "{} step {} was granted before it was approved",
+                        key.run, step.0
+                    )
                 })?;
                 let (key, step, attempt) = (key.clone(), *step, *attempt);
-                self.intents.insert(AttemptKey { key, step, attempt }, (*nonce, *start_by));
+                self.intents
+                    .insert(AttemptKey { key, step, attempt }, (*nonce, *start_by));
             }
             _ => {}
         }

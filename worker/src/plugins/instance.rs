@@ -182,21 +182,24 @@ impl Instance {
         }
     }
 
-    /// Makes it work with the settings that are in force now, and answers their revision.
-    pub(super) async fn newest_settings(&self, common: &Common) -> Result<u64, NotSent> {
-        let revision = self.push(common).await.map_err(NotSent::Unavailable)?;
-        self.works_with(Some(revision))?;
-        Ok(revision)
+    /// Gives it the settings that are in force, which must be those of that revision.
+    pub(super) async fn newest_settings(
+        &self,
+        common: &Common,
+        revision: u64,
+    ) -> Result<(), NotSent> {
+        self.push(common).await.map_err(NotSent::Unavailable)?;
+        self.works_with(Some(revision))
     }
 
-    /// Gives it the settings that are in force, unless it has them; answers their revision.
-    pub(super) async fn push(&self, common: &Common) -> Result<u64, String> {
+    /// Gives it the settings that are in force, unless it has them.
+    pub(super) async fn push(&self, common: &Common) -> Result<(), String> {
         // One at a time, or an older one might come last.
         let _turn = self.pushing.lock().await;
         let settings = settings::in_force(common, &self.launch).await?;
         let revision = settings.revision;
         if self.has_seen(revision) {
-            return Ok(revision);
+            return Ok(());
         }
         let request = ConfigUpdatedRequest {
             config: settings.values.into_iter().collect(),
@@ -225,7 +228,7 @@ impl Instance {
             );
             applied.refused = Some((revision, why));
         }
-        Ok(revision)
+        Ok(())
     }
 
     fn has_seen(&self, revision: u64) -> bool {

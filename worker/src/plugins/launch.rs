@@ -1,6 +1,7 @@
 //! From a program to a process that can be called.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,7 @@ async fn start(common: &Common, plugin: &Plugin, launch: &Arc<Launch>) -> Result
     let mut command = plugin.program.command(process::wrapper(environment), None);
     process::surroundings(&mut command, environment);
     command
-        .env(environment::ENGINE_ADDR, &common.site.engine)
+        .env(environment::ENGINE_ADDR, reachable(&common.site.engine))
         .env(environment::PLUGIN_ADDR, "127.0.0.1:0")
         .env(environment::TENANT_ID, launch.tenant.as_str())
         .env(environment::TOKEN, launch.token.as_str())
@@ -100,6 +101,15 @@ async fn start(common: &Common, plugin: &Plugin, launch: &Arc<Launch>) -> Result
         .env(environment::DATA_DIR, data);
     let started = Process::start(&common.starter, command, launch).await;
     started.map_err(|e| format!("it cannot be started: {e}"))
+}
+
+/// An address of this machine for a service that listens on all of its addresses.
+fn reachable(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(SocketAddr::V4(v4)) if v4.ip().is_unspecified() => format!("127.0.0.1:{}", v4.port()),
+        Ok(SocketAddr::V6(v6)) if v6.ip().is_unspecified() => format!("[::1]:{}", v6.port()),
+        Ok(SocketAddr::V4(_) | SocketAddr::V6(_)) | Err(_) => address.to_owned(),
+    }
 }
 
 /// The plugin's own folder, which nobody else may look into.
@@ -157,4 +167,17 @@ fn offered(manifest: &Manifest) -> BTreeMap<String, Digest> {
         .iter()
         .map(|a| (a.id.clone(), digest(a)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_on_all_addresses_is_reached_on_loopback() {
+        assert_eq!(reachable("0.0.0.0:50051"), "127.0.0.1:50051");
+        assert_eq!(reachable("[::]:1"), "[::1]:1");
+        assert_eq!(reachable("127.0.0.1:7"), "127.0.0.1:7");
+        assert_eq!(reachable("localhost:7"), "localhost:7");
+    }
 }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::event::PinnedAction;
 use engine::id::Tenant;
+use engine::job::Job;
 use engine::registry::Health;
 use futures::future::join_all;
 use proto::engine_server::EngineServer;
@@ -29,7 +29,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
-use crate::caller::{CallResult, Caller, Events, LookUpResult, NotSent, PluginCall, Ready};
+use crate::caller::{CallResult, Caller, Events, LookUpResult, NotSent, PluginCall};
 use crate::config;
 
 mod call;
@@ -252,18 +252,12 @@ impl Plugins {
 
 #[async_trait]
 impl Caller for Plugins {
-    async fn ready(
-        &self,
-        tenant: &Tenant,
-        action: &PinnedAction,
-        within: Duration,
-    ) -> Result<Ready, NotSent> {
-        let plugin = self.plugin(tenant, &action.name.agent)?;
+    async fn ready(&self, job: &Job, settings: u64, within: Duration) -> Result<(), NotSent> {
+        let plugin = self.plugin(&job.key.tenant, &job.action.name.agent)?;
         let instance = self.up(plugin, within).await?;
-        instance.offers(action)?;
+        instance.offers(&job.action)?;
         instance.touch();
-        let settings = instance.newest_settings(&self.common).await?;
-        Ok(Ready { settings })
+        instance.newest_settings(&self.common, settings).await
     }
 
     async fn call(&self, call: PluginCall<'_>, events: Arc<dyn Events>) -> CallResult {

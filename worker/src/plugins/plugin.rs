@@ -163,9 +163,11 @@ impl Plugin {
 /// Runs a plugin from its first use until it is idle or the worker ends.
 pub(super) async fn live(common: Arc<Common>, plugin: Arc<Plugin>) {
     let mut crashes = 0;
+    let mut needed = Instant::now();
     loop {
         let began = Instant::now();
         let (end, last_used) = once(&common, &plugin).await;
+        needed = last_used.unwrap_or(needed);
         let why = match end {
             End::Idle => {
                 info!(agent = plugin.name, "stopped: idle");
@@ -195,7 +197,9 @@ pub(super) async fn live(common: Arc<Common>, plugin: Arc<Plugin>) {
             () = sleep(rest) => {}
         }
         let idle = config::time(common.config.idle);
-        if !plugin.is_wanted() && last_used + idle < Instant::now() {
+        if plugin.is_wanted() {
+            needed = Instant::now();
+        } else if needed + idle < Instant::now() {
             notice::stopped(&common, &plugin).await;
             plugin.state.send_replace(State::Stopped);
             return;
@@ -213,16 +217,15 @@ fn rest(crashes: u32) -> Duration {
         .min(REST_MAX)
 }
 
-/// One process, from its start to its end, and when it was used last.
-async fn once(common: &Arc<Common>, plugin: &Plugin) -> (End, Instant) {
-    let began = Instant::now();
+/// One process, from its start to its end, and when it was used last, if it ever could be.
+async fn once(common: &Arc<Common>, plugin: &Plugin) -> (End, Option<Instant>) {
     if common.stopping.is_cancelled() {
-        return (End::Stopping, began);
+        return (End::Stopping, None);
     }
     notice::starting(common, plugin).await;
     let started = tokio::select! {
         biased;
-        () = common.stopping.cancelled() => return (End::Stopping, began),
+        () = common.stopping.cancelled() => return (End::Stopping, None),
         started = launch::launch(common, plugin) => started,
     };
     let Started {
@@ -231,7 +234,7 @@ async fn once(common: &Arc<Common>, plugin: &Plugin) -> (End, Instant) {
         admitted: _admitted,
     } = match started {
         Ok(started) => started,
-        Err(why) => return (End::Failed(why), began),
+        Err(why) => return (End::Failed(why), None),
     };
     let _running = metric::Running::begin();
     info!(agent = plugin.name, version = instance.version, "started");
@@ -239,7 +242,7 @@ async fn once(common: &Arc<Common>, plugin: &Plugin) -> (End, Instant) {
     notice::ready(common, plugin, &instance).await;
     let end = watch(common, plugin, &mut process, &instance).await;
     instance.died();
-    (end, instance.last_used())
+    (end, Some(instance.last_used()))
 }
 
 /// Looks after a running process until it has ended.

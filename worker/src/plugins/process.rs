@@ -48,7 +48,8 @@ const WRAPPER: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
 const LINE_BYTES_MAX: u64 = 8 * 1024;
 /// A first line longer than this is no port line.
 const PORT_LINE_BYTES_MAX: u64 = 128;
-/// How long a process whose output has ended is waited for before it is killed.
+/// How long a process whose output has ended is waited for before it is killed, and how long the rest of its output is
+/// read once it has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Gives a command an environment that holds no secret of ours.
@@ -143,13 +144,13 @@ impl Process {
     /// Waits until it has ended, and says how.
     pub(super) async fn ended(&mut self) -> String {
         let status = self.child.wait().await;
-        self.tell(status)
+        self.tell(status).await
     }
 
     /// Its output or its connection is gone: waits a moment for its end, then kills it.
     pub(super) async fn died(&mut self) -> String {
         match timeout(LAST_WORDS, self.child.wait()).await {
-            Ok(status) => self.tell(status),
+            Ok(status) => self.tell(status).await,
             Err(_) => {
                 let _ = self.child.kill().await;
                 "it closed its connection, and was killed".to_owned()
@@ -172,11 +173,12 @@ impl Process {
         }
     }
 
-    fn tell(&self, status: io::Result<ExitStatus>) -> String {
-        let last = self
-            .last_line
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    async fn tell(&mut self, status: io::Result<ExitStatus>) -> String {
+        // A child of its own may hold the other end of its output open: that is not waited for.
+        let rest = async { while self.reading.join_next().await.is_some() {} };
+        let _ = timeout(LAST_WORDS, rest).await;
+        let last = self.last_line.lock();
+        let last = last.unwrap_or_else(PoisonError::into_inner);
         let end = match status {
             Ok(status) => format!("it ended with {status}"),
             Err(e) => format!("it ended: {e}"),

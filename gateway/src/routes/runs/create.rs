@@ -54,9 +54,18 @@ pub(super) fn routes() -> Vec<Route> {
         .waits()
         .body(Shape::json::<NewRun>())
         .answer(202, "It is accepted, durably.", Shape::json::<Accepted>())
-        .answer(200, "It has ended.", Shape::json::<ShownRun>())
-        .answer(200, "With `dry_run`: it would be accepted.", Shape::json::<DryRun>()),
+        .answer(200, "It has ended; with `dry_run`: it would be accepted.", Shape::json::<Done>()),
     ]
+}
+
+/// What a 200 holds: the ended run, or with `dry_run` what would be accepted.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = RunEndedOrPlanned)]
+#[expect(dead_code, reason = "it only describes the two answers")]
+enum Done {
+    Run(Box<ShownRun>),
+    Plan(DryRun),
 }
 
 /// What a workflow is started with.

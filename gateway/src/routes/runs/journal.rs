@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
             journal,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The records.", Shape::json::<Listed<ShownRecord>>()),
+        .answer(200, "The records.", Shape::list::<ShownRecord>()),
     ]
 }
 

@@ -72,7 +72,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&ARGS)
-        .answer(200, "The runs.", Shape::json::<Listed<Row>>()),
+        .answer(200, "The runs.", Shape::list::<Row>()),
     ]
 }
 

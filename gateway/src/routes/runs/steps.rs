@@ -13,7 +13,7 @@ use crate::journal::run_key;
 use crate::page::page_of;
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG};
-use crate::respond::{self, Listed};
+use crate::respond;
 use crate::route::{Route, Shape};
 use crate::routes::runs::get::blobs_of;
 use crate::show::run::item_key;
@@ -28,7 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The steps.", Shape::json::<Listed<ShownStep>>()),
+        .answer(200, "The steps.", Shape::list::<ShownStep>()),
         Route::get(
             ("/api/v1/runs/{id}/steps/{step}", Right::Read),
             "getStep",
@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             items,
         )
         .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The items.", Shape::json::<Listed<ShownStep>>()),
+        .answer(200, "The items.", Shape::list::<ShownStep>()),
         Route::get(
             ("/api/v1/runs/{id}/steps/{step}/items/{key}", Right::Read),
             "getItem",

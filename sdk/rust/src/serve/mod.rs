@@ -146,6 +146,7 @@ async fn live(agent: Agent, surroundings: Surroundings) -> Result<(), String> {
         end = ending.next() => match end {
             End::Orphaned => {
                 info!("the starter is gone");
+                server.shutdown().await;
                 return Ok(());
             }
             End::Asked => info!("asked to end"),
@@ -169,6 +170,8 @@ async fn live(agent: Agent, surroundings: Surroundings) -> Result<(), String> {
             warn!(grace_s = GRACE.as_secs(), "running calls did not end in time and are cut off");
         },
     }
+    // Its socket file goes with it, also when it was cut off.
+    server.shutdown().await;
     Ok(())
 }
 

@@ -1,0 +1,14 @@
+//! The API over a real loopback socket: a gateway over the inline store, and an owner that decides what is asked.
+
+mod access;
+mod agents;
+mod approvals;
+mod edge;
+mod hooks;
+mod keyed;
+mod pages;
+mod rights;
+mod runs;
+mod secrets;
+mod support;
+mod workflows;

@@ -1,0 +1,287 @@
+//! Workflows: saved, read back, checked, deleted.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{READS, World};
+
+#[tokio::test]
+async fn a_saved_workflow_reads_back_byte_for_byte() {
+    let world = World::start().await;
+    let saved = world
+        .engineer
+        .put("/api/v1/workflows/reads")
+        .yaml(READS)
+        .await;
+    assert_eq!((saved.status, &saved.json["revision"]), (201, &json!(1)));
+    assert_eq!(saved.header("etag"), "\"1\"");
+    let text = world.operator.ask(Method::GET, "/api/v1/workflows/reads");
+    let text = text.header("accept", "application/yaml").empty().await;
+    assert_eq!(text.body, READS);
+    let json = world.operator.get("/api/v1/workflows/reads").await;
+    assert_eq!(json.json["digest"], saved.json["digest"]);
+    assert_eq!(json.json["permission"], "READ");
+    assert_eq!(json.json["definition"]["steps"][0]["id"], "read");
+    assert_eq!(json.json["saved_by"], "key:eve");
+    let list = world.operator.get("/api/v1/workflows").await;
+    assert_eq!(list.items()[0]["name"], "reads");
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_keeps_its_revision_and_a_change_counts_up() {
+    let world = World::start().await;
+    let put = |text: String| {
+        let ask = world.engineer.put("/api/v1/workflows/reads");
+        async move {
+            let answer = ask.yaml(&text).await;
+            (answer.status, answer.json["revision"].as_u64())
+        }
+    };
+    assert_eq!(put(READS.to_owned()).await, (201, Some(1)));
+    assert_eq!(put(READS.to_owned()).await, (200, Some(1)));
+    assert_eq!(put(format!("{READS}# a remark\n")).await, (200, Some(2)));
+    let old = world
+        .operator
+        .get("/api/v1/workflows/reads?revision=1")
+        .await;
+    assert_eq!(old.json["revision"], 1);
+    let none = world
+        .operator
+        .get("/api/v1/workflows/reads?revision=3")
+        .await;
+    assert_eq!(none.code(404), "not_found");
+    let revisions = world
+        .operator
+        .get("/api/v1/workflows/reads/revisions")
+        .await;
+    let numbers: Vec<&Value> = revisions.items().iter().map(|r| &r["revision"]).collect();
+    assert_eq!(numbers, [&json!(2), &json!(1)]);
+    assert_eq!(
+        world
+            .engineer
+            .delete("/api/v1/workflows/reads")
+            .empty()
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        world
+            .operator
+            .get("/api/v1/workflows/reads")
+            .await
+            .code(404),
+        "not_found"
+    );
+    assert_eq!(
+        world
+            .engineer
+            .delete("/api/v1/workflows/reads")
+            .empty()
+            .await
+            .code(404),
+        "not_found"
+    );
+    assert_eq!(
+        put(READS.to_owned()).await,
+        (201, Some(3)),
+        "numbers are never given twice"
+    );
+}
+
+#[tokio::test]
+async fn conditions_hold_back_lost_updates() {
+    let world = World::start().await;
+    let put = |condition: (&'static str, &'static str)| {
+        let ask = world
+            .engineer
+            .put("/api/v1/workflows/reads")
+            .header(condition.0, condition.1);
+        async move { ask.yaml(READS).await }
+    };
+    assert_eq!(
+        put(("if-match", "\"1\"")).await.code(412),
+        "precondition_failed"
+    );
+    assert_eq!(put(("if-none-match", "*")).await.status, 201);
+    assert_eq!(
+        put(("if-none-match", "*")).await.code(412),
+        "precondition_failed"
+    );
+    assert_eq!(put(("if-match", "\"1\"")).await.status, 200);
+    let stale = world
+        .engineer
+        .delete("/api/v1/workflows/reads")
+        .header("if-match", "\"7\"");
+    assert_eq!(stale.empty().await.code(412), "precondition_failed");
+}
+
+#[tokio::test]
+async fn a_wrong_document_is_told_all_its_errors_with_their_places() {
+    let world = World::start().await;
+    let text = READS
+        .replace("demo/read", "demo/raed")
+        .replace("steps.read.output", "steps.read.outptu");
+    let answer = world
+        .engineer
+        .put("/api/v1/workflows/reads")
+        .yaml(&text)
+        .await;
+    assert_eq!(answer.code(422), "invalid");
+    let errors = answer.json["errors"].as_array().expect("errors");
+    assert!(errors.len() >= 2, "{errors:?}");
+    assert!(
+        errors
+            .iter()
+            .all(|e| e["line"].is_u64() && e["column"].is_u64())
+    );
+    let action = errors
+        .iter()
+        .find(|e| e["line"] == 9)
+        .expect("the line of uses");
+    assert!(
+        action["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("demo/read")),
+        "{action}"
+    );
+    assert_eq!(
+        world.operator.get("/api/v1/workflows").await.items().len(),
+        0
+    );
+    let same = world.operator.post("/api/v1/validate").yaml(&text).await;
+    assert_eq!(same.json["errors"], answer.json["errors"]);
+}
+
+#[tokio::test]
+async fn json_is_taken_too_in_any_order_of_keys() {
+    let world = World::start().await;
+    let body = json!({"workflow": "naps", "steps": [{"id": "nap", "wait": "1m"}], "description": "sleeps"});
+    let saved = world
+        .engineer
+        .put("/api/v1/workflows/naps")
+        .json(&body)
+        .await;
+    assert_eq!(saved.status, 201, "{}", saved.json);
+    let wrong = json!({"workflow": "naps", "a": 1, "steps": []});
+    let answer = world
+        .engineer
+        .put("/api/v1/workflows/naps")
+        .json(&wrong)
+        .await;
+    assert_eq!(answer.code(422), "invalid");
+    assert!(
+        answer.json["errors"][0].get("line").is_none(),
+        "its lines would mislead"
+    );
+}
+
+#[tokio::test]
+async fn a_document_belongs_to_its_address_and_comes_alone() {
+    let world = World::start().await;
+    let put = |name: &str, text: String| {
+        let ask = world.engineer.put(&format!("/api/v1/workflows/{name}"));
+        async move { ask.yaml(&text).await }
+    };
+    assert_eq!(put("other", READS.to_owned()).await.code(422), "invalid");
+    let two = format!(
+        "{READS}---\n{}",
+        READS.replace("workflow: reads", "workflow: more")
+    );
+    assert_eq!(put("reads", two).await.code(422), "invalid");
+    assert_eq!(
+        put(
+            "reads",
+            "hook: reads\ntype: generic\ndedupe: none\nauth: { bearer: [\"${{ secrets.x }}\"] }\n"
+                .to_owned()
+        )
+        .await
+        .code(422),
+        "invalid"
+    );
+    let kind = world
+        .engineer
+        .put("/api/v1/workflows/reads")
+        .header("content-type", "text/plain");
+    assert_eq!(
+        kind.send(Some(READS.to_owned())).await.code(415),
+        "unsupported_media_type"
+    );
+}
+
+#[tokio::test]
+async fn nobody_saves_above_their_own_rights() {
+    let world = World::start().await;
+    let text =
+        "workflow: wipes\nsteps:\n  - id: wipe\n    uses: demo/wipe\n    with: { value: x }\n";
+    let engineer = world
+        .engineer
+        .put("/api/v1/workflows/wipes")
+        .yaml(text)
+        .await;
+    assert_eq!(engineer.code(403), "forbidden");
+    assert_eq!(
+        world
+            .admin
+            .put("/api/v1/workflows/wipes")
+            .yaml(text)
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn validating_shows_the_graph_and_saves_nothing() {
+    let world = World::start().await;
+    let answer = world.operator.post("/api/v1/validate").yaml(READS).await;
+    assert_eq!(answer.json["kind"], "workflow");
+    let expected = json!([{"section": "steps", "id": "read", "kind": "uses", "uses": "demo/read", "permission": "READ", "needs": []}]);
+    assert_eq!(answer.json["graph"], expected);
+    assert_eq!(
+        world.operator.get("/api/v1/workflows").await.items().len(),
+        0
+    );
+    let schema = world.nobody.get("/schemas/workflow.json").await;
+    assert!(schema.body.contains("max_parallel"));
+}
+
+#[tokio::test]
+async fn a_crash_between_a_revision_and_the_newest_is_rolled_forward() {
+    use engine::registry::{Form, Kind, SavedWorkflow, decode, encode, revision_key};
+    let world = World::start().await;
+    world.save(READS).await;
+    let tenant = engine::id::Tenant::default();
+    let key = Kind::Workflows.key(&tenant, "reads");
+    let item = world
+        .backend
+        .registry
+        .get(&key)
+        .await
+        .expect("in memory")
+        .expect("saved");
+    let saved: SavedWorkflow = decode(&item.value).expect("a workflow");
+    let orphan = SavedWorkflow {
+        revision: 2,
+        text: format!("{READS}# orphan\n"),
+        form: Form::Yaml,
+        ..saved
+    };
+    let (key, bytes) = (revision_key(&tenant, "reads", 2), encode(&orphan));
+    let put = world
+        .backend
+        .registry
+        .put(&key, &bytes, store::port::Expect::Absent);
+    put.await.expect("it is new");
+    let next = world
+        .engineer
+        .put("/api/v1/workflows/reads")
+        .yaml(&format!("{READS}# next\n"))
+        .await;
+    assert_eq!(next.json["revision"], 3);
+    let second = world
+        .operator
+        .ask(Method::GET, "/api/v1/workflows/reads?revision=2");
+    let second = second.header("accept", "application/yaml").empty().await;
+    assert_eq!(second.body, orphan.text);
+}

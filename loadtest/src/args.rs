@@ -1,0 +1,134 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::drive::Budget;
+
+const EXAMPLES: &str = "Examples:
+  loadtest run --dev target/release/mirastack
+  loadtest run --dev target/release/mirastack --folder /var/tmp --seconds 30 -o json
+  loadtest run --server http://127.0.0.1:8080 --key-id ID --secret-file secret.txt
+
+Exit code: 0 when every request and every run succeeded, 1 when one did not, 2 for a wrong command line.";
+
+/// Measures a Mirastack server over HTTP, as one of its clients.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What `loadtest` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Save the workflows loadtest-one, loadtest-ten and loadtest-fan, run them, and print what was measured.
+    ///
+    /// They use the agent `demo`. The load is a closed loop: the next run starts when one has ended.
+    #[command(after_help = EXAMPLES)]
+    Run(Run),
+}
+
+/// What `loadtest run` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The server, an http:// address.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) server: String,
+
+    /// The id of an API key that may save and run workflows.
+    #[arg(long, value_name = "ID", required_unless_present = "dev")]
+    pub(crate) key_id: Option<String>,
+
+    /// The file with the secret of that key.
+    #[arg(long, value_name = "FILE", required_unless_present = "dev")]
+    pub(crate) secret_file: Option<PathBuf>,
+
+    /// Start this `mirastack` with `dev` on free ports and in a fresh folder, and stop it at the end.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["server", "key_id", "secret_file"])]
+    pub(crate) dev: Option<PathBuf>,
+
+    /// Where the fresh folder of `--dev` is made. Where this is a memory disk, an fsync costs nothing: name a real
+    /// disk. Default: the system's folder for temporary files.
+    #[arg(long, value_name = "DIR", requires = "dev")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// How long each scenario is measured, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+
+    /// Measure this many runs per scenario instead.
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) runs: Option<u64>,
+
+    /// How long each scenario runs before it is measured, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) warm_up_seconds: u64,
+
+    /// How the figures are printed.
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    pub(crate) output: Form,
+}
+
+impl Run {
+    /// How much of a scenario is measured.
+    pub(crate) fn budget(&self) -> Budget {
+        match self.runs {
+            Some(runs) => Budget::Runs(runs),
+            None => Budget::Time(Duration::from_secs(self.seconds)),
+        }
+    }
+
+    /// How much of it goes before.
+    pub(crate) fn warm_up(&self) -> Budget {
+        Budget::Time(Duration::from_secs(self.warm_up_seconds))
+    }
+}
+
+/// How figures are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Form {
+    /// For people.
+    Table,
+    /// For programs: one JSON object.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, Command};
+    use crate::drive::Budget;
+    use clap::{CommandFactory as _, Parser as _};
+    use std::time::Duration;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_server_needs_its_key_and_dev_needs_none() {
+        assert!(Args::try_parse_from(["loadtest", "run"]).is_err());
+        assert!(Args::try_parse_from(["loadtest", "run", "--dev", "mirastack"]).is_ok());
+        let key = ["--key-id", "a", "--secret-file", "b"];
+        assert!(Args::try_parse_from(["loadtest", "run"].iter().chain(&key)).is_ok());
+        let both = ["loadtest", "run", "--dev", "mirastack"];
+        assert!(Args::try_parse_from(both.iter().chain(&key)).is_err());
+    }
+
+    #[test]
+    fn a_number_of_runs_takes_the_place_of_the_time() {
+        let budget = |more: &[&str]| {
+            let args = ["loadtest", "run", "--dev", "mirastack"];
+            let parsed = Args::try_parse_from(args.iter().chain(more)).expect("a command line");
+            let Command::Run(run) = parsed.command;
+            run.budget()
+        };
+        assert_eq!(budget(&[]), Budget::Time(Duration::from_secs(10)));
+        assert_eq!(budget(&["--runs", "7"]), Budget::Runs(7));
+    }
+}

@@ -1,0 +1,176 @@
+//! The closed loop: as many clients as may be in flight, each of which starts its next run when its last has ended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::StreamExt as _;
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::api::Api;
+use crate::plan::{Scenario, Until};
+
+/// How many runs are waited for at once after the clock was stopped.
+const DRAIN: usize = 64;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Budget {
+    /// For so long.
+    Time(Duration),
+    /// So many runs.
+    Runs(u64),
+}
+
+/// What was measured.
+pub(crate) struct Tally {
+    /// The time of each run, in microseconds.
+    pub(crate) micros: Histogram<u64>,
+    /// How long all of it took.
+    pub(crate) elapsed: Duration,
+    /// What went wrong. A client stops at its first failure.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Tally {
+    /// What is left of a warm-up: nothing, if nothing failed.
+    ///
+    /// # Errors
+    /// Something failed.
+    pub(crate) fn warm(self) -> anyhow::Result<()> {
+        if let Some(failure) = self.failures.first() {
+            bail!("while warming up: {failure}");
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, client: Client) {
+        self.micros += client.micros;
+        self.failures.extend(client.failure);
+    }
+}
+
+/// A histogram of microseconds: three digits, and it grows with what it sees.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are a valid precision")
+}
+
+/// What one client saw.
+struct Client {
+    micros: Histogram<u64>,
+    accepted: Vec<String>,
+    failure: Option<String>,
+}
+
+/// Who may start one more run.
+struct Gate {
+    until: Option<Instant>,
+    left: AtomicU64,
+}
+
+impl Gate {
+    fn new(budget: Budget) -> Self {
+        let (until, left) = match budget {
+            Budget::Time(time) => (Some(Instant::now() + time), u64::MAX),
+            Budget::Runs(runs) => (None, runs),
+        };
+        Self {
+            until,
+            left: AtomicU64::new(left),
+        }
+    }
+
+    fn lets_through(&self) -> bool {
+        let in_time = self.until.is_none_or(|until| Instant::now() < until);
+        let one_less = |left: u64| left.checked_sub(1);
+        in_time
+            && self
+                .left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+                .is_ok()
+    }
+}
+
+/// Loads the server with one scenario, and waits until every run that it took has ended.
+pub(crate) async fn drive(api: &Arc<Api>, scenario: &Scenario, budget: Budget) -> Tally {
+    let gate = Arc::new(Gate::new(budget));
+    let begin = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..scenario.in_flight {
+        clients.spawn(client(api.clone(), *scenario, gate.clone()));
+    }
+    let mut tally = Tally {
+        micros: histogram(),
+        elapsed: Duration::ZERO,
+        failures: Vec::new(),
+    };
+    let mut accepted = Vec::new();
+    for mut client in clients.join_all().await {
+        accepted.append(&mut client.accepted);
+        tally.take(client);
+    }
+    tally.elapsed = begin.elapsed();
+    tally.failures.extend(drain(api, accepted).await);
+    tally
+}
+
+async fn client(api: Arc<Api>, scenario: Scenario, gate: Arc<Gate>) -> Client {
+    let mut seen = Client {
+        micros: histogram(),
+        accepted: Vec::new(),
+        failure: None,
+    };
+    while gate.lets_through() {
+        let begin = Instant::now();
+        let answer = match scenario.until {
+            Until::Accepted => api.accepted(scenario.workflow).await.map(Some),
+            Until::Done => api.done(scenario.workflow).await.map(|()| None),
+        };
+        match answer {
+            Ok(id) => {
+                seen.micros += u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+                seen.accepted.extend(id);
+            }
+            Err(error) => {
+                seen.failure = Some(format!("{error:#}"));
+                break;
+            }
+        }
+    }
+    seen
+}
+
+/// Waits for runs, off the clock, and answers what went wrong.
+async fn drain(api: &Api, runs: Vec<String>) -> Vec<String> {
+    futures::stream::iter(runs)
+        .map(|id| async move { api.ended(&id).await.err() })
+        .buffer_unordered(DRAIN)
+        .filter_map(async |error| error.map(|e| format!("{e:#}")))
+        .collect()
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, Gate};
+    use std::time::Duration;
+
+    #[test]
+    fn a_number_of_runs_lets_exactly_so_many_through() {
+        let gate = Gate::new(Budget::Runs(3));
+        let through = (0..10).filter(|_| gate.lets_through()).count();
+        assert_eq!(through, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_lets_runs_through_until_it_is_over() {
+        let gate = Gate::new(Budget::Time(Duration::from_secs(10)));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(gate.lets_through());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!gate.lets_through());
+    }
+}

@@ -1,0 +1,147 @@
+//! What needs a hand inside: a full disk, a disk that fails, work that cannot be done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::Error;
+use crate::clock::SystemRandom;
+use crate::conformance::HandClock;
+use crate::conformance::sample::{Birth, Sample};
+
+fn options() -> Options {
+    Options::new(Arc::<HandClock>::default(), Arc::new(SystemRandom))
+}
+
+fn open() -> (Backend, Handle) {
+    Embedded::inline(Place::Memory, options()).expect("it is new")
+}
+
+async fn store(backend: &Backend, number: u64) -> Result<(), Error> {
+    let run = Sample::born(&Birth::number(number));
+    let (record, events) = run.last();
+    backend.journal.append(record, events).await.map(|_| ())
+}
+
+/// Lets the file have so many pages more than it has, as a disk with so much room would.
+async fn room(handle: &Handle, pages: i64) {
+    let work = move |writer: &mut Writer| {
+        let have: i64 = writer
+            .conn
+            .pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let limit = format!("PRAGMA max_page_count = {}", have + pages);
+        writer.conn.query_row(&limit, [], |_| Ok(()))?;
+        Ok(())
+    };
+    handle
+        .core
+        .write(work, |()| ())
+        .await
+        .expect("it can be set");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_full_disk_refuses_and_recovers_by_itself() -> Result<(), Error> {
+    let (backend, handle) = open();
+    room(&handle, 20).await;
+    let mut stored = 0;
+    let full = loop {
+        match store(&backend, stored).await {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    let Error::Unavailable(what) = &full else {
+        panic!("{full:?}");
+    };
+    assert!(what.contains("is full"), "{what}");
+    assert!(stored > 10, "{stored}");
+    let refused = Sample::born(&Birth::number(stored));
+    assert_eq!(backend.journal.read(&refused.key, 0).await?, []);
+    for number in 0..stored {
+        let key = Sample::born(&Birth::number(number)).key;
+        assert_eq!(backend.journal.read(&key, 0).await?.len(), 1);
+    }
+    room(&handle, 1_000).await;
+    for number in stored..stored + 50 {
+        store(&backend, number).await?;
+    }
+    let open = backend.journal.open_runs(engine::id::Shard(0)).await?;
+    assert_eq!(
+        open.sequence,
+        stored + 50,
+        "no sequence was lost to the full disk"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_disk_that_fails_is_fatal_and_nothing_is_written_after_it() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let mut options = options();
+    let count = Arc::clone(&told);
+    options.fatal = Arc::new(move |why| {
+        assert!(why.contains("the disk failed"), "{why}");
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let (backend, handle) = Embedded::inline(Place::Memory, options).expect("it is new");
+    let work = |_: &mut Writer| -> Result<(), fault::Fault> {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        Err(rusqlite::Error::SqliteFailure(code, None).into())
+    };
+    let failed = handle.core.write(work, |()| ()).await;
+    assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    let after = store(&backend, 1).await;
+    assert!(matches!(after, Err(Error::Unavailable(_))), "{after:?}");
+}
+
+/// Two pieces of work in one transaction, of which the second cannot be done.
+#[tokio::test(flavor = "current_thread")]
+async fn work_that_cannot_be_done_takes_no_other_along() -> Result<(), Error> {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (backend, handle) = Embedded::open(home.path(), options()).expect("it is new");
+    let wrong = |writer: &mut Writer| -> Result<(), fault::Fault> {
+        writer
+            .conn
+            .execute("INSERT INTO counter (one) VALUES (2)", [])?;
+        Ok(())
+    };
+    for number in 0..20 {
+        let (stored, failed) =
+            futures::join!(store(&backend, number), handle.core.write(wrong, |()| ()));
+        stored?;
+        assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+    }
+    let open = backend.journal.open_runs(engine::id::Shard(0)).await?;
+    assert_eq!((open.runs.len(), open.sequence), (20, 20));
+    handle.close();
+    Ok(())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_log_stays_short_while_much_is_written() -> Result<(), Error> {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let (backend, handle) = Embedded::open(home.path(), options()).expect("it is new");
+    let log = home.path().join("mirastack.db-wal");
+    let large = vec![7; 1024 * 1024];
+    let key = Sample::born(&Birth::number(1)).key;
+    let mut longest = 0;
+    for number in 0..100_u8 {
+        let mut bytes = large.clone();
+        bytes[0] = number;
+        backend
+            .blobs
+            .put(&key, engine::digest::Digest::of(&bytes), &bytes)
+            .await?;
+        longest = longest.max(std::fs::metadata(&log).map_or(0, |file| file.len()));
+    }
+    assert!(longest < 40 * 1024 * 1024, "the log had {longest} bytes");
+    handle.close();
+    assert_eq!(
+        std::fs::metadata(&log).map_or(0, |file| file.len()),
+        0,
+        "it is folded"
+    );
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What must hold of a worker: over a real store, with an owner and plugins that a test holds in its hands.
+
+mod bench;
+mod changing;
+mod draining;
+mod holding;
+mod jobs;
+mod plugin_calls;
+mod plugin_lives;
+mod puppet;
+mod reading;
+mod results;
+mod secrets;
+mod yard;
