@@ -1,6 +1,6 @@
 //! The runs in memory. A cache: what is not here is folded from its journal when it is needed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use engine::facts::Facts;
 use engine::id::RunKey;
@@ -84,7 +84,9 @@ impl Slot {
 /// The runs in memory, at most so many and so large; those that were not used for the longest time go first.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    slots: HashMap<RunKey, Box<Slot>>,
+    /// Sorted, because dropping a map is going through it: when an owner ends, those who wait for its answers are told so
+    /// in the order of the keys, and not by lot.
+    slots: BTreeMap<RunKey, Box<Slot>>,
     by_use: BTreeMap<u64, RunKey>,
     clock: u64,
     weight: usize,
@@ -95,7 +97,7 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn new(runs_max: usize, weight_max: usize) -> Self {
         Self {
-            slots: HashMap::new(),
+            slots: BTreeMap::new(),
             by_use: BTreeMap::new(),
             clock: 0,
             weight: 0,
