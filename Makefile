@@ -14,7 +14,7 @@ KILLS ?= 200
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim chaos loadtest
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos loadtest
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,6 +24,10 @@ build: ## the programs, as the tests use them (for use: cargo build --release)
 
 test: servers build ## every test, those against the real Prometheus and Alertmanager included
 	cargo test --locked --workspace
+	scripts/planted
+
+planted: ## three planted defects, and the invariant of the simulation that catches each
+	scripts/planted
 
 check: lint test ## what a change must pass: lint and test
 

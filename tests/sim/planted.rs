@@ -13,7 +13,7 @@ const DEFECTS: [(&str, &[&str]); 3] = [
     ("grant_without_intent", &["write-ahead order"]),
 ];
 /// Each is caught within so many seeds.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 200;
 
 #[test]
 fn every_planted_defect_is_caught_by_the_invariant_that_is_named_for_it() {

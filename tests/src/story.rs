@@ -69,7 +69,7 @@ impl Story {
         let miractl = self.mirastack.miractl()?;
         let secret = ["secret", "set", "alerts_token"];
         miractl.run_with(&secret, token).await?.ok()?;
-        for example in ["alerts.hook.yaml", "silence-noisy-alert.mira.yaml"] {
+        for example in ["alerts.mira.yaml", "silence-noisy-alert.mira.yaml"] {
             apply(&miractl, example).await?;
         }
         let metrics = format!("metrics_url={metrics}");

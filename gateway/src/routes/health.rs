@@ -57,6 +57,8 @@ pub(super) fn routes() -> Vec<Route> {
 pub(crate) struct Health {
     /// `ok` or `degraded`.
     status: &'static str,
+    /// Of the program.
+    version: &'static str,
     /// Each part.
     components: Vec<Part>,
 }
@@ -107,7 +109,11 @@ async fn health(State(gate): State<Shared>) -> Response {
         true => ("ok", StatusCode::OK),
         false => ("degraded", StatusCode::SERVICE_UNAVAILABLE),
     };
-    let health = Health { status, components };
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        components,
+    };
     let mut response = respond::plain(StatusCode::OK, &health);
     // Set afterwards: the body of a 503 here is the list, and no problem.
     response

@@ -524,6 +524,18 @@ async fn a_generic_event_is_signed_and_stands_for_itself_once() {
 }
 
 #[tokio::test]
+async fn a_json_document_gets_its_secret_made_whatever_the_order_of_its_keys() {
+    let world = World::start().await;
+    let made = world.engineer.put("/api/v1/hooks/ours");
+    let made = made
+        .json(&json!({"description": "first by name", "hook": "ours", "type": "alertmanager"}))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert!(made.json["secret"].is_string(), "{}", made.body);
+    assert_eq!(made.json["auth"]["bearer"][0], "${{ secrets.hook_ours }}");
+}
+
+#[tokio::test]
 async fn a_hook_names_secrets_that_are_there() {
     let world = World::start().await;
     let text = "hook: named\ntype: alertmanager\nauth: { bearer: [\"${{ secrets.tok }}\"] }\n";

@@ -9,6 +9,7 @@ async fn health_and_description_need_no_token() {
     assert_eq!(world.nobody.get("/readyz").await.status, 200);
     let health = world.nobody.get("/healthz").await;
     assert_eq!(health.json["status"], "ok");
+    assert_eq!(health.json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(health.json["components"][1]["name"], "store");
     let api = world.nobody.get("/openapi.json").await;
     assert_eq!(api.json["openapi"], "3.1.0");
