@@ -1,5 +1,6 @@
 //! The product with the real servers around it: Prometheus, Alertmanager, and a proxy that counts what reaches them.
 
 mod alert;
+mod ending;
 mod first_start;
 mod ground;
