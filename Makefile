@@ -61,7 +61,7 @@ demo: servers build ## a real alert becomes an approved silence, before your eye
 	@cargo run --locked --quiet --package mirastack-tests --bin demo -- $(ARGS)
 
 sim: ## the deterministic simulation, SEEDS=200 of them
-	MIRASTACK_SIM_SEEDS=$(SEEDS) cargo test --locked --package mirastack-tests --test sim
+	SEEDS=$(SEEDS) cargo test --locked --package mirastack-tests --test sim
 
 chaos: servers build ## KILLS=200 kills of the whole process around real work
 	MIRASTACK_CHAOS_KILLS=$(KILLS) cargo test --locked --package mirastack-tests --test chaos
