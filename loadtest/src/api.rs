@@ -21,6 +21,8 @@ const REQUEST: Duration = Duration::from_secs(90);
 const WAIT: &str = "wait=30";
 /// How long the end of one run is waited for in all.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How many runs one page of a list shows.
+const PAGE: u32 = 1000;
 /// How much of an answer that nobody expected is shown, in characters.
 const SHOWN: usize = 500;
 
@@ -31,6 +33,12 @@ pub(crate) struct ApiKey {
     pub(crate) api_key_id: String,
     /// Its secret.
     pub(crate) api_secret: String,
+}
+
+/// A hook, with what proves its sender.
+pub(crate) struct Hook {
+    path: String,
+    bearer: String,
 }
 
 /// A run, as far as the load looks at it.
@@ -56,6 +64,28 @@ impl Run {
         }
         Ok(())
     }
+}
+
+#[derive(Deserialize)]
+struct MadeHook {
+    url: String,
+    secret: String,
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    runs: Vec<TakenRun>,
+}
+
+#[derive(Deserialize)]
+struct TakenRun {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<serde::de::IgnoredAny>,
+    next_cursor: Option<String>,
 }
 
 /// What a token may do until it is renewed.
@@ -117,6 +147,71 @@ impl Api {
         Ok(())
     }
 
+    /// Makes a hook anew, so that its secret is known.
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub(crate) async fn hook(&self, name: &str, document: &Value) -> anyhow::Result<Hook> {
+        let path = format!("/api/v1/hooks/{name}");
+        let (status, body) = self
+            .call(Method::DELETE, &path, None, String::new())
+            .await?;
+        if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) {
+            bail!("deleting the hook {name}: {}", told(status, &body));
+        }
+        let made = self.call(Method::POST, "/api/v1/hooks", None, document.to_string());
+        let (status, body) = made.await?;
+        if status != StatusCode::CREATED {
+            bail!("making the hook {name}: {}", told(status, &body));
+        }
+        let made: MadeHook = serde_json::from_slice(&body).context("the hook that was made")?;
+        Ok(Hook {
+            path: made.url,
+            bearer: format!("Bearer {}", made.secret),
+        })
+    }
+
+    /// Delivers a body to a hook and answers the id of the one run that it starts.
+    ///
+    /// # Errors
+    /// The answer is not 202, or not one run.
+    pub(crate) async fn delivered(&self, hook: &Hook, body: &Value) -> anyhow::Result<String> {
+        let request = Request::post(format!("{}{}", self.server, hook.path))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, &hook.bearer)
+            .body(Full::from(body.to_string()))?;
+        let (status, body) = send(&self.http, request).await?;
+        if status != StatusCode::ACCEPTED {
+            bail!("delivering to {}: {}", hook.path, told(status, &body));
+        }
+        let mut taken: Taken = serde_json::from_slice(&body).context("the answer to a delivery")?;
+        match (taken.runs.pop(), taken.runs.is_empty()) {
+            (Some(run), true) => Ok(run.id),
+            _ => bail!("one run was expected: {}", told(status, &body)),
+        }
+    }
+
+    /// Counts the runs that the server has of a workflow.
+    ///
+    /// # Errors
+    /// A request fails.
+    pub(crate) async fn count(&self, workflow: &str) -> anyhow::Result<u64> {
+        let (mut count, mut cursor) = (0, String::new());
+        loop {
+            let path = format!("/api/v1/runs?workflow={workflow}&limit={PAGE}{cursor}");
+            let (status, body) = self.call(Method::GET, &path, None, String::new()).await?;
+            if status != StatusCode::OK {
+                bail!("the runs of {workflow}: {}", told(status, &body));
+            }
+            let page: Page = serde_json::from_slice(&body).context("a page of runs")?;
+            count += u64::try_from(page.items.len())?;
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(count),
+            }
+        }
+    }
+
     /// Starts a run and answers its id as soon as the server has it.
     ///
     /// # Errors
@@ -129,15 +224,23 @@ impl Api {
         Ok(run(&body)?.id)
     }
 
-    /// Starts a run and waits for its end, with one request where the run ends in time.
+    /// Starts a run and waits for its end, with one request where the run ends in time. Answers its id.
     ///
     /// # Errors
     /// A request fails, or the run does not succeed.
-    pub(crate) async fn done(&self, workflow: &str) -> anyhow::Result<()> {
+    pub(crate) async fn done(&self, workflow: &str) -> anyhow::Result<String> {
         let (status, body) = self.start(workflow, Some(WAIT)).await?;
         match status {
-            StatusCode::OK => run(&body)?.succeeded(),
-            StatusCode::ACCEPTED => self.ended(&run(&body)?.id).await,
+            StatusCode::OK => {
+                let run = run(&body)?;
+                run.succeeded()?;
+                Ok(run.id)
+            }
+            StatusCode::ACCEPTED => {
+                let run = run(&body)?;
+                self.ended(&run.id).await?;
+                Ok(run.id)
+            }
             _ => bail!("starting {workflow}: {}", told(status, &body)),
         }
     }

@@ -26,7 +26,8 @@ pub(crate) struct Args {
 /// What `loadtest` does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Save the workflows loadtest-one, loadtest-ten and loadtest-fan, run them, and print what was measured.
+    /// Save the hook loadtest and the workflows loadtest-one, loadtest-ten and loadtest-fan, run them, and print what was
+    /// measured.
     ///
     /// They use the agent `demo`. The load is a closed loop: the next run starts when one has ended.
     #[command(after_help = EXAMPLES)]

@@ -10,8 +10,9 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::api::Api;
-use crate::plan::{Scenario, Until};
+use crate::api::{Api, Hook};
+use crate::plan::{By, Scenario, Until};
+use crate::workflows::alert;
 
 /// How many runs are waited for at once after the clock was stopped.
 const DRAIN: usize = 64;
@@ -25,30 +26,65 @@ pub(crate) enum Budget {
     Runs(u64),
 }
 
+/// What is loaded.
+pub(crate) struct Server {
+    /// Its API.
+    pub(crate) api: Api,
+    /// Where alerts are delivered.
+    pub(crate) hook: Hook,
+    /// How many alerts there were.
+    pub(crate) alerts: AtomicU64,
+}
+
+impl Server {
+    /// Asks for one run as the scenario wants it, and answers its id when the clock is to be stopped.
+    ///
+    /// # Errors
+    /// A request fails, or the run does not succeed.
+    async fn run(&self, scenario: &Scenario) -> anyhow::Result<String> {
+        let api = &self.api;
+        match (scenario.by, scenario.until) {
+            (By::Api, Until::Accepted) => api.accepted(scenario.workflow).await,
+            (By::Api, Until::Done) => api.done(scenario.workflow).await,
+            (By::Hook, until) => {
+                let number = self.alerts.fetch_add(1, Ordering::Relaxed);
+                let id = api.delivered(&self.hook, &alert(number)).await?;
+                if until == Until::Done {
+                    api.ended(&id).await?;
+                }
+                Ok(id)
+            }
+        }
+    }
+}
+
 /// What was measured.
 pub(crate) struct Tally {
     /// The time of each run, in microseconds.
     pub(crate) micros: Histogram<u64>,
     /// How long all of it took.
     pub(crate) elapsed: Duration,
+    /// The ids of the runs, in no order.
+    pub(crate) runs: Vec<String>,
     /// What went wrong. A client stops at its first failure.
     pub(crate) failures: Vec<String>,
 }
 
 impl Tally {
-    /// What is left of a warm-up: nothing, if nothing failed.
+    /// What is left of a warm-up: the ids of its runs, if nothing failed.
     ///
     /// # Errors
     /// Something failed.
-    pub(crate) fn warm(self) -> anyhow::Result<()> {
+    pub(crate) fn warm(self) -> anyhow::Result<Vec<String>> {
         if let Some(failure) = self.failures.first() {
             bail!("while warming up: {failure}");
         }
-        Ok(())
+        Ok(self.runs)
     }
 
     fn take(&mut self, client: Client) {
         self.micros += client.micros;
+        self.runs.extend(client.runs);
         self.failures.extend(client.failure);
     }
 }
@@ -61,7 +97,7 @@ pub(crate) fn histogram() -> Histogram<u64> {
 /// What one client saw.
 struct Client {
     micros: Histogram<u64>,
-    accepted: Vec<String>,
+    runs: Vec<String>,
     failure: Option<String>,
 }
 
@@ -95,44 +131,42 @@ impl Gate {
 }
 
 /// Loads the server with one scenario, and waits until every run that it took has ended.
-pub(crate) async fn drive(api: &Arc<Api>, scenario: &Scenario, budget: Budget) -> Tally {
+pub(crate) async fn drive(server: &Arc<Server>, scenario: &Scenario, budget: Budget) -> Tally {
     let gate = Arc::new(Gate::new(budget));
     let begin = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..scenario.in_flight {
-        clients.spawn(client(api.clone(), *scenario, gate.clone()));
+        clients.spawn(client(server.clone(), *scenario, gate.clone()));
     }
     let mut tally = Tally {
         micros: histogram(),
         elapsed: Duration::ZERO,
+        runs: Vec::new(),
         failures: Vec::new(),
     };
-    let mut accepted = Vec::new();
-    for mut client in clients.join_all().await {
-        accepted.append(&mut client.accepted);
+    for client in clients.join_all().await {
         tally.take(client);
     }
     tally.elapsed = begin.elapsed();
-    tally.failures.extend(drain(api, accepted).await);
+    if scenario.until == Until::Accepted {
+        let failures = drain(&server.api, &tally.runs).await;
+        tally.failures.extend(failures);
+    }
     tally
 }
 
-async fn client(api: Arc<Api>, scenario: Scenario, gate: Arc<Gate>) -> Client {
+async fn client(server: Arc<Server>, scenario: Scenario, gate: Arc<Gate>) -> Client {
     let mut seen = Client {
         micros: histogram(),
-        accepted: Vec::new(),
+        runs: Vec::new(),
         failure: None,
     };
     while gate.lets_through() {
         let begin = Instant::now();
-        let answer = match scenario.until {
-            Until::Accepted => api.accepted(scenario.workflow).await.map(Some),
-            Until::Done => api.done(scenario.workflow).await.map(|()| None),
-        };
-        match answer {
+        match server.run(&scenario).await {
             Ok(id) => {
                 seen.micros += u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-                seen.accepted.extend(id);
+                seen.runs.push(id);
             }
             Err(error) => {
                 seen.failure = Some(format!("{error:#}"));
@@ -144,9 +178,9 @@ async fn client(api: Arc<Api>, scenario: Scenario, gate: Arc<Gate>) -> Client {
 }
 
 /// Waits for runs, off the clock, and answers what went wrong.
-async fn drain(api: &Api, runs: Vec<String>) -> Vec<String> {
+async fn drain(api: &Api, runs: &[String]) -> Vec<String> {
     futures::stream::iter(runs)
-        .map(|id| async move { api.ended(&id).await.err() })
+        .map(|id| async move { api.ended(id).await.err() })
         .buffer_unordered(DRAIN)
         .filter_map(async |error| error.map(|e| format!("{e:#}")))
         .collect()

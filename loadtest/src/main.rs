@@ -14,6 +14,7 @@ mod workflows;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -21,6 +22,7 @@ use clap::Parser as _;
 use api::{Api, ApiKey};
 use args::{Args, Command, Form, Run};
 use dev::Dev;
+use drive::Server;
 use report::Report;
 
 fn main() -> ExitCode {
@@ -83,17 +85,46 @@ fn given(run: &Run) -> anyhow::Result<(String, ApiKey)> {
     Ok((run.server.clone(), key))
 }
 
+/// What is wrong with the runs: of those that were asked for, each is one, and there are no others.
+fn miscounted(mut ids: Vec<String>, listed: u64) -> Option<String> {
+    let asked = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    let one_each = ids.len() == asked && listed == u64::try_from(asked).unwrap_or(u64::MAX);
+    (!one_each).then(|| {
+        format!(
+            "{asked} runs were asked for: {} ids were answered, and the server lists {listed}",
+            ids.len()
+        )
+    })
+}
+
 async fn load(run: &Run, server: &str, key: ApiKey, pid: Option<u32>) -> anyhow::Result<Report> {
-    let api = Arc::new(Api::login(server, key).await?);
+    let api = Api::login(server, key).await?;
+    let hook = api.hook(workflows::HOOK, &workflows::hook()).await?;
+    let mut before = 0;
     for (name, document) in workflows::all() {
         api.save(name, &document).await?;
+        before += api.count(name).await?;
     }
+    let server = Arc::new(Server {
+        api,
+        hook,
+        // Another load may have left its alerts here: none of them may come again.
+        alerts: AtomicU64::new(jiff::Timestamp::now().as_microsecond().unsigned_abs()),
+    });
     let idle = pid.map(memory::read).transpose()?;
     let mut report = Report::default();
+    let mut ids = Vec::new();
     for scenario in plan::SCENARIOS {
         eprintln!("loadtest: {} …", scenario.title());
-        drive::drive(&api, scenario, run.warm_up()).await.warm()?;
-        let tally = drive::drive(&api, scenario, run.budget()).await;
+        ids.extend(
+            drive::drive(&server, scenario, run.warm_up())
+                .await
+                .warm()?,
+        );
+        let mut tally = drive::drive(&server, scenario, run.budget()).await;
+        ids.append(&mut tally.runs);
         report.add(scenario, tally);
         if !report.is_lossless() {
             // The figures after a loss would be those of another load.
@@ -101,10 +132,36 @@ async fn load(run: &Run, server: &str, key: ApiKey, pid: Option<u32>) -> anyhow:
         }
     }
     let after = pid.map(memory::read).transpose()?;
+    if report.is_lossless() {
+        let mut now = 0;
+        for (name, _) in workflows::all() {
+            now += server.api.count(name).await?;
+        }
+        if let Some(wrong) = miscounted(ids, now.saturating_sub(before)) {
+            report.fail(wrong);
+        }
+    }
     report.memory = idle.zip(after).map(|(idle, after)| report::Memory {
         idle_kib: idle.now_kib,
         after_kib: after.now_kib,
         peak_kib: after.peak_kib,
     });
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::miscounted;
+
+    #[test]
+    fn a_run_that_is_missing_doubled_or_foreign_is_told() {
+        let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect();
+        assert_eq!(miscounted(ids(&["a", "b"]), 2), None);
+        assert!(miscounted(ids(&["a", "b"]), 1).is_some(), "one was lost");
+        assert!(miscounted(ids(&["a", "b"]), 3).is_some(), "one was doubled");
+        assert!(
+            miscounted(ids(&["a", "a"]), 2).is_some(),
+            "one answered for two"
+        );
+    }
 }

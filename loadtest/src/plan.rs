@@ -9,10 +9,31 @@ pub(crate) struct Scenario {
     pub(crate) workflow: &'static str,
     /// How many calls of actions one run makes.
     pub(crate) steps: u32,
+    /// Who asks for the runs.
+    pub(crate) by: By,
     /// What the clock is stopped by.
     pub(crate) until: Until,
     /// How many clients there are, each with one request in flight.
     pub(crate) in_flight: u32,
+}
+
+/// Who asks for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A person, with a token.
+    Api,
+    /// An alert that comes in at a hook, each with a fingerprint of its own.
+    Hook,
+}
+
+impl By {
+    /// Its word in tables and JSON.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            By::Api => "api",
+            By::Hook => "webhook",
+        }
+    }
 }
 
 /// What the clock is stopped by.
@@ -38,8 +59,9 @@ impl Scenario {
     /// Its name, for messages.
     pub(crate) fn title(&self) -> String {
         format!(
-            "{} until {}, {} in flight",
+            "{} by {} until {}, {} in flight",
             self.workflow,
+            self.by.word(),
             self.until.word(),
             self.in_flight
         )
@@ -48,12 +70,14 @@ impl Scenario {
 
 const fn scenario(
     (workflow, steps): (&'static str, u32),
+    by: By,
     until: Until,
     in_flight: u32,
 ) -> Scenario {
     Scenario {
         workflow,
         steps,
+        by,
         until,
         in_flight,
     }
@@ -61,13 +85,15 @@ const fn scenario(
 
 /// All of them, in the order in which they are measured: the quiet ones first.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    scenario(workflows::ONE, Until::Done, 1),
-    scenario(workflows::TEN, Until::Done, 1),
-    scenario(workflows::FAN, Until::Done, 1),
-    scenario(workflows::ONE, Until::Accepted, 1),
-    scenario(workflows::ONE, Until::Accepted, 64),
-    scenario(workflows::ONE, Until::Done, 64),
-    scenario(workflows::ONE, Until::Done, 200),
-    scenario(workflows::TEN, Until::Done, 64),
-    scenario(workflows::TEN, Until::Done, 200),
+    scenario(workflows::ONE, By::Hook, Until::Done, 1),
+    scenario(workflows::ONE, By::Api, Until::Done, 1),
+    scenario(workflows::TEN, By::Api, Until::Done, 1),
+    scenario(workflows::FAN, By::Api, Until::Done, 1),
+    scenario(workflows::ONE, By::Api, Until::Accepted, 1),
+    scenario(workflows::ONE, By::Api, Until::Accepted, 64),
+    scenario(workflows::ONE, By::Hook, Until::Done, 64),
+    scenario(workflows::ONE, By::Api, Until::Done, 64),
+    scenario(workflows::ONE, By::Api, Until::Done, 200),
+    scenario(workflows::TEN, By::Api, Until::Done, 64),
+    scenario(workflows::TEN, By::Api, Until::Done, 200),
 ];

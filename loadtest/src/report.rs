@@ -31,6 +31,7 @@ pub(crate) struct Memory {
 #[derive(Serialize)]
 struct Figures {
     workflow: &'static str,
+    by: &'static str,
     until: &'static str,
     in_flight: u32,
     runs: u64,
@@ -51,6 +52,11 @@ impl Report {
         let title = scenario.title();
         let failures = tally.failures.into_iter().map(|f| format!("{title}: {f}"));
         self.failures.extend(failures);
+    }
+
+    /// Adds what is wrong with all of it.
+    pub(crate) fn fail(&mut self, failure: String) {
+        self.failures.push(failure);
     }
 
     /// Whether every request was answered and every run succeeded.
@@ -74,8 +80,9 @@ impl Report {
     /// All of it for people, with the units in the header.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
-            "{:<13} {:<9} {:>9} {:>8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+            "{:<13} {:<8} {:<9} {:>9} {:>8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
             "workflow",
+            "by",
             "until",
             "in flight",
             "runs",
@@ -90,8 +97,9 @@ impl Report {
             let steps = f.steps_per_s.map_or("-".to_owned(), |s| format!("{s:.0}"));
             writeln!(
                 text,
-                "{:<13} {:<9} {:>9} {:>8} {:>6} {:>9.0} {steps:>9} {:>9.2} {:>9.2} {:>9.2}",
+                "{:<13} {:<8} {:<9} {:>9} {:>8} {:>6} {:>9.0} {steps:>9} {:>9.2} {:>9.2} {:>9.2}",
                 f.workflow,
+                f.by,
                 f.until,
                 f.in_flight,
                 f.runs,
@@ -127,6 +135,7 @@ fn figures(scenario: &Scenario, tally: &Tally) -> Figures {
     let at = |quantile: f64| tally.micros.value_at_quantile(quantile) as f64 / 1000.0;
     Figures {
         workflow: scenario.workflow,
+        by: scenario.by.word(),
         until: scenario.until.word(),
         in_flight: scenario.in_flight,
         runs,
@@ -148,7 +157,7 @@ fn mib(kib: u64) -> f64 {
 mod tests {
     use super::{Memory, Report, figures};
     use crate::drive::{Tally, histogram};
-    use crate::plan::{Scenario, Until};
+    use crate::plan::{By, Scenario, Until};
     use std::time::Duration;
 
     /// 100 runs of 1 to 100 ms in two seconds.
@@ -160,6 +169,7 @@ mod tests {
         Tally {
             micros,
             elapsed: Duration::from_secs(2),
+            runs: Vec::new(),
             failures: failures.iter().map(|&f| f.to_owned()).collect(),
         }
     }
@@ -168,6 +178,7 @@ mod tests {
         Scenario {
             workflow: "loadtest-ten",
             steps: 10,
+            by: By::Api,
             until,
             in_flight: 64,
         }
@@ -201,7 +212,7 @@ mod tests {
         assert!(!report.is_lossless());
         assert_eq!(
             report.failures(),
-            ["loadtest-ten until done, 64 in flight: run a is failed"]
+            ["loadtest-ten by api until done, 64 in flight: run a is failed"]
         );
     }
 
@@ -221,8 +232,8 @@ mod tests {
             .collect();
         let row = &lines[1];
         assert_eq!(
-            row[..7],
-            ["loadtest-ten", "done", "64", "100", "0", "50", "500"]
+            row[..8],
+            ["loadtest-ten", "api", "done", "64", "100", "0", "50", "500"]
         );
         assert_eq!(
             lines[2].join(" "),

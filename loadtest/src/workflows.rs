@@ -9,6 +9,29 @@ pub(crate) const TEN: (&str, u32) = ("loadtest-ten", 10);
 /// One step over a hundred items at once, with its number of calls.
 pub(crate) const FAN: (&str, u32) = ("loadtest-fan", 100);
 
+/// The hook that starts [`ONE`] for each alert.
+pub(crate) const HOOK: &str = "loadtest";
+
+/// The document of the hook. It names no secret, so that the server makes one.
+pub(crate) fn hook() -> Value {
+    json!({"hook": HOOK, "description": "The load of loadtest.", "type": "alertmanager"})
+}
+
+/// One firing alert, as Alertmanager sends it; each number is an alert of its own.
+pub(crate) fn alert(number: u64) -> Value {
+    let labels = json!({"alertname": "Load", "number": number.to_string()});
+    let alert = json!({
+        "status": "firing", "labels": labels, "annotations": {}, "generatorURL": "http://prometheus",
+        "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
+        "fingerprint": format!("{number:016x}"),
+    });
+    json!({
+        "version": "4", "groupKey": format!("{{}}:{number}"), "truncatedAlerts": 0, "status": "firing",
+        "receiver": "loadtest", "groupLabels": {}, "commonLabels": labels, "commonAnnotations": {},
+        "externalURL": "http://alertmanager", "alerts": [alert],
+    })
+}
+
 /// Each workflow with its name.
 pub(crate) fn all() -> [(&'static str, Value); 3] {
     [
@@ -23,7 +46,11 @@ fn sequence((name, steps): (&str, u32)) -> Value {
     let steps: Vec<Value> = (1..=steps)
         .map(|n| json!({"id": format!("echo_{n}"), "uses": "demo/echo", "with": {"value": n}}))
         .collect();
-    json!({"workflow": name, "steps": steps})
+    let mut document = json!({"workflow": name, "steps": steps});
+    if name == ONE.0 {
+        document["on"] = json!([{"hook": HOOK}]);
+    }
+    document
 }
 
 /// One step over a list.
