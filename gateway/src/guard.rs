@@ -31,6 +31,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct Row {
     pub(crate) path: &'static str,
     pub(crate) right: Right,
+    /// Whether it can only be answered from the registry, unlike what the program says of itself.
+    pub(crate) asks_registry: bool,
     pub(crate) args: &'static [Arg],
     pub(crate) keyed: Keyed,
     pub(crate) takes: Takes,
@@ -42,6 +44,9 @@ impl From<&Route> for Row {
         Self {
             path: route.path,
             right: route.right,
+            asks_registry: ["/api/", "/hooks/"]
+                .iter()
+                .any(|of| route.path.starts_with(of)),
             args: route.args,
             keyed: route.keyed,
             takes: route.takes,
@@ -166,6 +171,10 @@ async fn pass(
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
+    if row.asks_registry {
+        // Before that everybody is a stranger and no hook exists, and who is told so does not come again.
+        gate.loaded().await;
+    }
     if row.right != Right::Open {
         let caller = authenticate(gate, &parts)?;
         caller.must(row.right)?;

@@ -117,6 +117,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
 
     /// Waits until the mirror has been filled.
     pub(crate) async fn loaded(&self) {
+        if self.is_loaded() {
+            return;
+        }
         // The sender lives in `self`, so this cannot fail.
         let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
     }

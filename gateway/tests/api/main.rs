@@ -10,5 +10,6 @@ mod pages;
 mod rights;
 mod runs;
 mod secrets;
+mod starting;
 mod support;
 mod workflows;

@@ -76,6 +76,17 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// What a gateway is made of for tests.
+pub(crate) fn parts() -> Parts {
+    Parts {
+        root_key: root_key(),
+        previous_root_keys: Vec::new(),
+        agent_health: Arc::new(Healthy),
+        components: Vec::new(),
+        metrics: None,
+    }
+}
+
 impl World {
     pub(crate) async fn start() -> Self {
         Self::with(config()).await
@@ -99,14 +110,7 @@ impl World {
             .await
             .expect("the registry answers")
             .expect("there was no key");
-        let parts = Parts {
-            root_key: root_key(),
-            previous_root_keys: Vec::new(),
-            agent_health: Arc::new(Healthy),
-            components: Vec::new(),
-            metrics: None,
-        };
-        let gateway = Gateway::new(config, backend.clone(), parts);
+        let gateway = Gateway::new(config, backend.clone(), parts());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
