@@ -64,7 +64,7 @@ sim: ## the deterministic simulation, SEEDS=200 of them
 	SEEDS=$(SEEDS) cargo test --locked --package mirastack-tests --test sim
 
 chaos: servers build ## KILLS=200 kills of the whole process around real work
-	MIRASTACK_CHAOS_KILLS=$(KILLS) cargo test --locked --package mirastack-tests --test chaos
+	MIRASTACK_CHAOS_KILLS=$(KILLS) cargo test --locked --package mirastack-tests --test chaos -- --nocapture
 
 loadtest: ## throughput and latency over HTTP, on an optimised build (ARGS=--help)
 	cargo build --locked --release --workspace --bins

@@ -4,3 +4,4 @@ mod alert;
 mod ending;
 mod first_start;
 mod ground;
+mod judge;

@@ -15,7 +15,6 @@
 )]
 
 mod client;
-mod dice;
 mod ground;
 mod invariant;
 mod judge;
@@ -34,3 +33,5 @@ mod trace;
 mod weather;
 mod workflows;
 mod world;
+
+use mirastack_tests::dice;

@@ -12,9 +12,10 @@ use tempfile::TempDir;
 /// A running Alertmanager with its data in a folder of its own.
 #[derive(Debug)]
 pub struct Alertmanager {
-    folder: TempDir,
     address: SocketAddr,
     process: Process,
+    /// Last, so that a dropped process can still show its output.
+    folder: TempDir,
 }
 
 /// Whom it tells of every alert, one alert a group.

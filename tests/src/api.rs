@@ -59,6 +59,15 @@ impl Api {
         })
     }
 
+    /// The same caller by another way, such as through a proxy.
+    #[must_use]
+    pub fn by(&self, base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            token: self.token.clone(),
+        }
+    }
+
     /// The token, if there is one.
     #[must_use]
     pub fn token(&self) -> Option<&str> {

@@ -10,6 +10,8 @@
 
 pub mod alertmanager;
 pub mod api;
+pub mod dice;
+pub mod judge;
 pub mod miractl;
 pub mod mirastack;
 pub mod person;

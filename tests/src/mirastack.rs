@@ -14,10 +14,11 @@ use tempfile::TempDir;
 /// A running `mirastack dev`. Dropping it kills it.
 #[derive(Debug)]
 pub struct Mirastack {
-    folder: TempDir,
     setup: Setup,
     process: Process,
     ready: Ready,
+    /// Last, so that a dropped process can still show its output.
+    folder: TempDir,
 }
 
 /// What differs from a plain `mirastack dev`.

@@ -17,9 +17,10 @@ const INTERVAL: &str = "250ms";
 /// A running Prometheus with its data in a folder of its own.
 #[derive(Debug)]
 pub struct Prometheus {
-    folder: TempDir,
     address: SocketAddr,
     process: Process,
+    /// Last, so that a dropped process can still show its output.
+    folder: TempDir,
 }
 
 /// An alerting rule that fires at once when its expression has a result.

@@ -2,19 +2,23 @@
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one word of state, every seed is as good as any other.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Dice that throw what this seed says.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Dice of their own for one purpose, so that throws for one do not move those for another.
-    pub(crate) fn split(&mut self) -> Self {
+    #[must_use]
+    pub fn split(&mut self) -> Self {
         Self(self.bits())
     }
 
-    pub(crate) fn bits(&mut self) -> u64 {
+    /// 64 of them.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,17 +27,20 @@ impl Dice {
     }
 
     /// A number from `from` to `to`, both included.
-    pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.bits() % (to - from + 1)
     }
 
     /// True `of_million` times in a million.
-    pub(crate) fn chance(&mut self, of_million: u32) -> bool {
+    pub fn chance(&mut self, of_million: u32) -> bool {
         self.bits() % 1_000_000 < u64::from(of_million)
     }
 
     /// One of these.
-    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
         let place = self.bits() % of.len() as u64;
         of[usize::try_from(place).expect("below a length")].clone()
     }
