@@ -6,6 +6,7 @@ use super::verdict::{Observations, Silence, Stored};
 use crate::alertmanager::{Alertmanager, Webhook};
 use crate::api::Api;
 use crate::mirastack::{Mirastack, Setup};
+use crate::person;
 use crate::prometheus::{Prometheus, Watch};
 use crate::proxy::{CountingProxy, Held, Seen};
 use crate::wait::until;
@@ -174,7 +175,6 @@ impl Ground {
         }
         let held = gate.reached().await?;
         self.mirastack.process().kill()?;
-        let looks = self.silences.count(was_looked);
         let late = match kill.release {
             Release::AtOnce => {
                 held.pass();
@@ -190,23 +190,41 @@ impl Ground {
         // Tokens last for minutes, and so may this.
         self.api.send_replace(self.mirastack.api().await?);
         match late {
-            Some(held) => self.release(held, point, looks).await,
+            Some(held) => self.release(held, point).await,
             None => Ok(()),
         }
     }
 
     /// Lets a request go on that the dead process has sent. That of a silence stays until the living one has looked for
-    /// it in vain: now it must not believe that it was not made.
-    async fn release(&self, held: Held, point: Point, looks: usize) -> Result<()> {
+    /// it: when it has found nothing, it must not believe it yet.
+    async fn release(&self, held: Held, point: Point) -> Result<()> {
         if point == Point::Silence {
             until("a look for the silence", async || {
-                ensure!(self.silences.count(was_looked) > looks, "nobody looks");
+                let looked = self.has_looked(held.seen()).await?;
+                ensure!(looked, "nobody has looked");
                 Ok(())
             })
             .await?;
         }
         held.pass();
         Ok(())
+    }
+
+    /// Whether the product has looked for this silence, and knows, waits to look again, or makes another.
+    async fn has_looked(&self, posted: &Seen) -> Result<bool> {
+        let posted = serde_json::from_str::<Value>(&posted.text())?;
+        let errand = text(&posted["matchers"][0]["value"]);
+        let api = self.world.api();
+        let path = format!("/api/v1/runs?label=errand={errand}");
+        let runs = api.get(&path).await?.ok()?;
+        let run = person::run(&api, &text(&runs["items"][0]["id"])).await?;
+        let mut steps = run["steps"].as_array().into_iter().flatten();
+        let step = steps.find(|step| step["id"] == "silence");
+        let step = step.context("the run has no such step")?;
+        let tries = step["attempts"].as_array().map_or(0, Vec::len);
+        let waits = tries > 1 && run["waiting_for"][0]["kind"] == "timer";
+        let repeats = |seen: &Seen| is_at(Point::Silence, std::slice::from_ref(&errand), seen);
+        Ok(waits || step["ended_at"].is_string() || self.silences.count(repeats) > 1)
     }
 
     fn way(&self, point: Point) -> &CountingProxy {
@@ -271,10 +289,6 @@ fn is_at(point: Point, names: &[String], seen: &Seen) -> bool {
 
 fn is_look(seen: &Seen) -> bool {
     seen.is(&Method::GET, SILENCES)
-}
-
-fn was_looked(seen: &Seen) -> bool {
-    is_look(seen) && seen.status.is_some()
 }
 
 fn is_query(seen: &Seen) -> bool {
