@@ -73,6 +73,8 @@ pub struct Sitting {
     pub observations: Observations,
     /// So many times the product said 202 and the client did not hear it.
     pub answers_lost: usize,
+    /// Why the plan was not carried out to its end: a request of it did not come, or the product did not start again.
+    pub cut_short: Option<String>,
     kills: BTreeMap<Point, usize>,
     posts: usize,
     looks: usize,
@@ -127,17 +129,19 @@ impl Ground {
     /// Carries out the plan, waits for every errand, and says what was seen. Inside a [`tokio::task::LocalSet`].
     ///
     /// # Errors
-    /// A request of the plan does not come, or a server does not answer.
+    /// A server does not answer.
     pub async fn sit(&mut self, plan: &[Kill]) -> Result<Sitting> {
         let mut over = Vec::new();
-        let mut kills = BTreeMap::new();
+        let (mut kills, mut cut_short) = (BTreeMap::new(), None);
         for (number, kill) in plan.iter().enumerate() {
             while self.errands.len() > UNDER_WAY_MAX {
                 let errand = self.errands.join_next().await;
                 over.extend(errand.transpose()?);
             }
-            let killed = self.kill(kill).await;
-            killed.with_context(|| format!("kill {number}: {kill}"))?;
+            if let Err(error) = self.kill(kill).await {
+                cut_short = Some(format!("kill {number} ({kill}): {error:#}"));
+                break;
+            }
             *kills.entry(kill.point).or_default() += 1;
         }
         while let Some(errand) = self.errands.join_next().await {
@@ -148,6 +152,7 @@ impl Ground {
         let made = |seen: &Seen| seen.is(&Method::POST, SILENCES) && seen.forwarded;
         Ok(Sitting {
             answers_lost: self.world.front.count(accepted) - told,
+            cut_short,
             kills,
             posts: self.silences.count(made),
             looks: self.silences.count(is_look),

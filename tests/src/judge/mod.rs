@@ -31,7 +31,8 @@ pub async fn judge(kills: usize, seed: u64) {
     let seconds = begun.elapsed().as_secs();
     println!("seed {seed}: {sitting}, in {seconds} s");
     let complaints = verdict(&sitting.observations);
-    let complaints: Vec<String> = complaints.iter().map(Complaint::to_string).collect();
+    let complaints = complaints.iter().map(Complaint::to_string);
+    let complaints: Vec<String> = sitting.cut_short.into_iter().chain(complaints).collect();
     assert!(
         complaints.is_empty(),
         "seed {seed}:\n{}",
