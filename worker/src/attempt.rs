@@ -34,8 +34,11 @@ pub(crate) async fn perform(shared: &Arc<Shared>, job: &Arc<Job>, hold: &Hold) -
     };
     let ended = match (job.kind, job.action.permission) {
         (JobKind::LookUp, _) => attempt.look_up().await,
-        (JobKind::Call, Permission::Read) => attempt.read().await,
-        (JobKind::Call, Permission::Modify | Permission::Admin) => attempt.change(hold).await,
+        // What people were asked about is held against their consent, whatever the job says of its level.
+        (JobKind::Call, Permission::Read) if job.approval.is_none() => attempt.read().await,
+        (JobKind::Call, Permission::Read | Permission::Modify | Permission::Admin) => {
+            attempt.change(hold).await
+        }
     };
     if let Some(sink) = &attempt.sink {
         sink.forget().await;
@@ -262,7 +265,7 @@ impl<'a> Attempt<'a> {
         let registry = self.shared.ports.registry.as_ref();
         let schemas = &self.shared.schemas;
         Ok(schemas
-            .output(registry, &self.job.key.tenant, self.job.action.digest)
+            .output(registry, &self.job.key.tenant, &self.job.action)
             .await?)
     }
 
