@@ -5,3 +5,4 @@ mod ending;
 mod first_start;
 mod ground;
 mod judge;
+mod tamper;

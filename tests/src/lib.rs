@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod receiver;
 mod serve;
 pub mod story;
+pub mod tamper;
 pub mod target;
 pub mod wait;
 mod web;
