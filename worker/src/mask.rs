@@ -18,16 +18,17 @@ struct Mask {
 }
 
 impl Masks {
-    /// From now on, `secret` is written as `***name***`; also where it was escaped as JSON escapes it.
+    /// From now on, `secret` is written as `***name***`; also where it was escaped as JSON escapes it, once or twice: a
+    /// server's error is often a document that quotes another one.
     pub fn add(&mut self, name: &str, secret: &str) {
         if secret.len() < SECRET_BYTES_MIN {
             return;
         }
-        let escaped = Value::from(secret).to_string();
-        let escaped = &escaped[1..escaped.len() - 1];
-        for form in [secret, escaped] {
+        let once = escaped(secret);
+        let twice = escaped(&once);
+        for form in [Zeroizing::new(secret.to_owned()), once, twice] {
             self.put(Mask {
-                secret: Zeroizing::new(form.to_owned()),
+                secret: form,
                 instead: format!("***{name}***"),
             });
         }
@@ -96,6 +97,12 @@ impl Masks {
     }
 }
 
+/// As it stands between the quotes of a JSON string.
+fn escaped(text: &str) -> Zeroizing<String> {
+    let quoted = Zeroizing::new(Value::from(text).to_string());
+    Zeroizing::new(quoted[1..quoted.len() - 1].to_owned())
+}
+
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Masks({})", self.0.len())
@@ -130,12 +137,15 @@ mod tests {
     fn an_escaped_secret_is_found_too() {
         let text = json!({ "q": "say \"friend\"" }).to_string();
         assert_eq!(masks().text(&text), r#"{"q":"***quoted***"}"#);
+        let quoting = json!({ "error": format!("not for {text}") }).to_string();
+        let clean = r#"{"error":"not for {\"q\":\"***quoted***\"}"}"#;
+        assert_eq!(masks().text(&quoting), clean);
     }
 
     #[test]
     fn a_short_secret_and_other_text_stay() {
         let masks = masks();
         assert!(matches!(masks.text("12345 and nothing"), Cow::Borrowed(_)));
-        assert_eq!(format!("{masks:?}"), "Masks(4)");
+        assert_eq!(format!("{masks:?}"), "Masks(5)");
     }
 }

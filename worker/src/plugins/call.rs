@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tonic::Code as Status;
 
 use super::instance::Instance;
+use super::launches::Launch;
 use crate::caller::{CallResult, Change, Events, LookUpResult, NotSent, PluginCall, Said};
 use crate::failure;
 
@@ -35,9 +36,36 @@ pub(super) async fn execute(
     let _running = instance.launch.begin(call.job.key.run, Arc::clone(&events));
     let options = options(call, due);
     let request = request(call, options.timeout);
-    match follow(instance, &request, &options, events.as_ref()).await {
+    let result = match follow(instance, &request, &options, events.as_ref()).await {
         Ok(response) => answered(response),
         Err(failure) => failed(instance, failure).await,
+    };
+    clean(&instance.launch, result)
+}
+
+/// A result without the secrets that the plugin was ever given: those of its settings come back as easily as a call's.
+fn clean(launch: &Launch, result: CallResult) -> CallResult {
+    match result {
+        CallResult::Succeeded { output } => CallResult::Succeeded {
+            output: launch.clean_json(output),
+        },
+        CallResult::Failed { failure, change } => CallResult::Failed {
+            failure: Failure {
+                message: launch.clean(&failure.message),
+                ..failure
+            },
+            change,
+        },
+        CallResult::Lost {
+            code,
+            reason,
+            plugin_dead,
+        } => CallResult::Lost {
+            code,
+            reason: launch.clean(&reason),
+            plugin_dead,
+        },
+        CallResult::NotSent(_) | CallResult::TimedOut => result,
     }
 }
 
@@ -62,15 +90,15 @@ pub(super) async fn look_up(
     match instance.client.look_up(&request, &options).await {
         Ok(answer) => match answer.outcome() {
             LookUpOutcome::Done => LookUpResult::Done {
-                output: answer.result_json,
+                output: instance.launch.clean_json(answer.result_json),
             },
             LookUpOutcome::NotDone => LookUpResult::NotDone,
             LookUpOutcome::Unknown | LookUpOutcome::Unspecified => LookUpResult::Unknown {
-                reason: answer.message,
+                reason: instance.launch.clean(&answer.message),
             },
         },
         Err(failure) => LookUpResult::Unknown {
-            reason: failure.to_string(),
+            reason: instance.launch.clean(&failure.to_string()),
         },
     }
 }
@@ -87,11 +115,11 @@ async fn follow(
             Event::Result(response) => return Ok(response),
             Event::Progress(progress) => Said::Progress {
                 percent: progress.percent,
-                message: progress.message,
+                message: instance.launch.clean(&progress.message),
             },
             Event::Log(line) => Said::Log {
                 level: level(line.level()),
-                message: line.message,
+                message: instance.launch.clean(&line.message),
             },
             Event::Checkpoint(checkpoint) => Said::Checkpoint(checkpoint.bytes),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use engine::id::{RunId, Tenant};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
@@ -123,6 +124,21 @@ impl Launch {
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A result without what must not be written down. What is no JSON stays as it is, for nobody reads it.
+    pub(super) fn clean_json(&self, text: Bytes) -> Bytes {
+        let masks = self.masks();
+        if masks.is_empty() {
+            return text;
+        }
+        match serde_json::from_slice::<serde_json::Value>(&text) {
+            Ok(mut json) => {
+                masks.value(&mut json);
+                json.to_string().into()
+            }
+            Err(_) => text,
+        }
     }
 
     fn masks(&self) -> MutexGuard<'_, Masks> {
