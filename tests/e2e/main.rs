@@ -5,4 +5,5 @@ mod ending;
 mod first_start;
 mod ground;
 mod judge;
+mod secrets;
 mod tamper;

@@ -10,7 +10,9 @@
 
 pub mod alertmanager;
 pub mod api;
+pub mod canary;
 pub mod dice;
+pub mod echo;
 pub mod judge;
 pub mod miractl;
 pub mod mirastack;

@@ -9,6 +9,7 @@ use engine::digest::Digest;
 use engine::event::Event;
 use engine::record::{Record, encode_events};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use std::path::Path;
 
 /// How much is made right again after a change.
@@ -117,6 +118,31 @@ impl DataFile {
         let sql = "UPDATE registry SET sum = ?2 WHERE key = ?1";
         self.0.execute(sql, (key, i64::from(sum)))?;
         Ok(())
+    }
+
+    /// Every text and every blob of every table, with the name of its place.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn cells(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+        let mut statement = self.0.prepare(sql)?;
+        let tables = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let mut cells = Vec::new();
+        for table in tables.collect::<Result<Vec<_>, _>>()? {
+            let mut statement = self.0.prepare(&format!("SELECT * FROM {table}"))?;
+            let columns = statement.column_names();
+            let columns: Vec<String> = columns.map(str::to_owned).collect();
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                for (at, column) in columns.iter().enumerate() {
+                    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = row.get_ref(at)? {
+                        cells.push((format!("{table}.{column}"), bytes.to_vec()));
+                    }
+                }
+            }
+        }
+        Ok(cells)
     }
 
     fn head(&self, run: &str) -> Result<Head> {
