@@ -5,12 +5,14 @@ use crate::duration::Duration;
 use crate::event::{Event, Failure, StepStatus};
 use crate::id::{Attempt, StepNo};
 use crate::run::draft::{Decided, Draft, failure};
-use crate::run::state::At;
+use crate::run::state::{At, Step, Try};
 
 /// A look-up's "not done" is believed so long after the call, for a request may still be travelling.
 const SETTLE: Duration = Duration::from_secs(5);
 /// So many look-ups in a row may not be able to tell; then a person is asked.
 const VAGUE_MAX: u32 = 5;
+/// So many granted calls of a step may end without a known result; then it is not made again by itself.
+const UNANSWERED_MAX: usize = 5;
 
 impl Draft<'_> {
     /// The outcome of a granted call is unknown: settled once the process that got it is dead, else once its time is over.
@@ -37,7 +39,7 @@ impl Draft<'_> {
             .map_or((false, false), |a| (a.lookup, a.idempotent));
         if lookup && step.vague_lookups < VAGUE_MAX {
             self.look_up(no);
-        } else if idempotent && !self.head().halted {
+        } else if idempotent && !self.head().halted && unanswered(step) < UNANSWERED_MAX {
             self.dispatch(no);
         } else if self.head().halted {
             let message = "the run was stopped, and it is not known whether the change was made";
@@ -45,7 +47,7 @@ impl Draft<'_> {
         } else {
             self.doubt(
                 no,
-                "the call was sent, its answer was lost, and the action offers no way to find out",
+                "the call was sent, its answer was lost, and nothing that could be tried has told its outcome",
             );
         }
         Ok(())
@@ -75,6 +77,7 @@ impl Draft<'_> {
             return;
         }
         let attempt = Attempt(step.last_attempt());
+        let unanswered = unanswered(step);
         let why = Failure {
             not_made: true,
             ..failure(
@@ -84,6 +87,15 @@ impl Draft<'_> {
         };
         if self.head().halted {
             self.end_step(no, StepStatus::Cancelled, why);
+            return;
+        }
+        if unanswered >= UNANSWERED_MAX {
+            let message = "five calls ended without a result, and each time the change was found not to be made";
+            let lost = Failure {
+                not_made: true,
+                ..failure(Code::AttemptsLost, message)
+            };
+            self.fail(no, StepStatus::Failed, lost);
             return;
         }
         self.emit(Event::AttemptNotCalled { step: no, attempt });
@@ -112,4 +124,10 @@ impl Draft<'_> {
             reason: reason.to_owned(),
         });
     }
+}
+
+/// How many granted calls of the step have ended without a known result.
+fn unanswered(step: &Step) -> usize {
+    let unanswered = |t: &&Try| t.worker.is_some() && t.failure.is_none();
+    step.attempts.iter().filter(unanswered).count()
 }

@@ -40,7 +40,7 @@ fn action(id: &str, permission: Permission) -> Action {
         permission,
         input: json!({
             "type": "object",
-            "properties": {"key": {"type": "string"}, "n": {"type": "number"}},
+            "properties": {"key": {"type": "string", "minLength": 1}, "n": {"type": "number"}},
             "required": ["key"],
         }),
         output: Some(json!({

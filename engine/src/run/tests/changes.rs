@@ -229,3 +229,40 @@ fn a_grant_that_was_not_used_is_given_back() {
     bench.later(1_000);
     assert_eq!(bench.owed(), ["a"]);
 }
+
+fn unanswered(bench: &mut Bench) {
+    bench.begin("a").expect("a grant of its own");
+    let reason = "nonsense".to_owned();
+    let plugin_dead = true;
+    let unknown = Outcome::Unknown {
+        reason,
+        plugin_dead,
+    };
+    bench.report("a", unknown).expect("current");
+    bench.later(5_000);
+}
+
+#[test]
+fn a_change_that_is_never_answered_and_never_made_ends() {
+    let mut bench = approved("found");
+    for call in 1..=5 {
+        assert_eq!(bench.status("a"), StepStatus::Running, "before call {call}");
+        unanswered(&mut bench);
+        bench
+            .report("a", Outcome::LookedUpNotDone)
+            .expect("current");
+    }
+    assert_eq!(bench.status("a"), StepStatus::Failed);
+    assert_eq!(bench.code().as_deref(), Some("attempts_lost"));
+    assert_eq!(bench.run_status(), RunStatus::Failed);
+}
+
+#[test]
+fn an_idempotent_change_that_is_never_answered_ends_with_a_person() {
+    let mut bench = approved("put");
+    for call in 1..=5 {
+        assert_eq!(bench.status("a"), StepStatus::Running, "before call {call}");
+        unanswered(&mut bench);
+    }
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+}
