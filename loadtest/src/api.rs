@@ -68,7 +68,6 @@ impl Run {
 
 #[derive(Deserialize)]
 struct MadeHook {
-    url: String,
     secret: String,
 }
 
@@ -166,7 +165,7 @@ impl Api {
         }
         let made: MadeHook = serde_json::from_slice(&body).context("the hook that was made")?;
         Ok(Hook {
-            path: made.url,
+            path: format!("/hooks/{name}"),
             bearer: format!("Bearer {}", made.secret),
         })
     }
