@@ -21,7 +21,8 @@ pub(crate) fn print(failure: &Failure, out: &Out) {
 /// A failure as text.
 pub(crate) fn render(failure: &Failure, out: &Out) -> String {
     let paint = out.paint_err();
-    let mut text = format!("{} {}\n", paint.tone(Tone::Bad, "error:"), failure.message);
+    let word = paint.tone(Tone::Bad, "error:");
+    let mut text = format!("{word} {}{}\n", document(failure), failure.message);
     // A place without a line whose message is the failure's own adds nothing but its hint.
     let is_told = |spot: &&Spot| spot.line == 0 && failure.message.contains(&spot.message);
     for spot in failure.spots.iter().filter(|spot| !is_told(spot)) {
@@ -45,6 +46,13 @@ pub(crate) fn render(failure: &Failure, out: &Out) -> String {
         text.push_str(&format!("{}\n", paint.dim(trace.join(", "))));
     }
     text
+}
+
+/// The document that a failure is about, where no place below names it.
+fn document(failure: &Failure) -> String {
+    let placed = failure.spots.iter().any(|spot| spot.line > 0);
+    let source = failure.source.as_ref().filter(|_| !placed);
+    source.map_or_else(String::new, |source| format!("{}: ", source.name))
 }
 
 /// One place that is wrong or doubtful, with its line of the source and a caret where that is known.
@@ -201,6 +209,21 @@ mod tests {
         assert!(text.contains("did you mean"), "{text}");
         let ascii = place(&spot(3, 11), Some(&source), "error", &Out::default());
         assert!(ascii.is_ascii(), "{ascii}");
+    }
+
+    #[test]
+    fn a_failure_without_a_place_names_its_document() {
+        let source = Source {
+            name: "alerts.mira.yaml".to_owned(),
+            text: "hook: alerts\n".to_owned(),
+            lines_before: 0,
+        };
+        let failure = Failure::usage("there is no secret alerts_token").within(source);
+        let text = render(&failure, &Out::default());
+        assert!(
+            text.starts_with("error: alerts.mira.yaml: there is no secret"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -282,7 +282,7 @@ async fn create(
         return Err(Problem::conflict(
             engine::code::Code::Conflict,
             format!(
-                "there is a hook {:?} already: PUT changes it",
+                "there is a hook {:?} already; saving it under its name changes it",
                 saving.hook.name
             ),
         ));
