@@ -273,6 +273,10 @@ impl Events {
 
 async fn read(stream: &mut Streaming<Bytes>, deadline: Instant) -> Result<Event, CallFailure> {
     let broken = |what| Err(CallFailure::sent(Code::Internal, what));
+    // Where there is always something to read, the time that is over is never looked at below.
+    if Instant::now() >= deadline {
+        return Err(too_late());
+    }
     match timeout_at(deadline, stream.message()).await {
         Ok(Ok(Some(message))) => match wire::decode::<ExecuteEvent>(message).map_err(unreadable)? {
             ExecuteEvent { event: Some(event) } => Ok(event),

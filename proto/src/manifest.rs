@@ -171,8 +171,13 @@ impl Manifest {
     /// [`ManifestError::Invalid`], the first problem found.
     pub fn check(&self) -> Result<(), ManifestError> {
         name_like(&self.name, "-_").or_invalid("name", "must match [a-z0-9][a-z0-9_-]{0,62}")?;
-        (!self.version.is_empty() && self.version.len() <= 64)
-            .or_invalid("version", "must have 1 to 64 bytes")?;
+        (!self.version.is_empty()
+            && self.version.len() <= 64
+            && !self.version.contains(char::is_control))
+        .or_invalid(
+            "version",
+            "must have 1 to 64 bytes and no control characters",
+        )?;
         described(&self.description, "description")?;
         (self.actions.len() <= DECLARATIONS_MAX).or_invalid("actions", "are more than 200")?;
         (self.settings.len() <= DECLARATIONS_MAX).or_invalid("settings", "are more than 200")?;
@@ -219,8 +224,9 @@ impl Setting {
 }
 
 fn described(text: &str, place: &str) -> Result<(), ManifestError> {
-    (!text.trim().is_empty() && text.len() <= DESCRIPTION_MAX)
-        .or_invalid(place, "must have 1 to 4096 bytes")
+    let wild = |c: char| c.is_control() && c != '\n' && c != '\t';
+    (!text.trim().is_empty() && text.len() <= DESCRIPTION_MAX && !text.contains(wild))
+        .or_invalid(place, "must have 1 to 4096 bytes and no control characters")
 }
 
 fn identifier(text: &str) -> bool {

@@ -32,10 +32,28 @@ pub(crate) fn of_store(error: &store::Error) -> Failure {
     }
 }
 
-/// At most [`MESSAGE_MAX`] bytes of a text, ending at a whole character.
+/// Somebody else's text as people may be shown it: at most [`MESSAGE_MAX`] bytes of it, ending at a whole character,
+/// with control characters and those that turn the direction of writing made visible, for it may end in a terminal.
 pub(crate) fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MESSAGE_MAX));
+    if text.chars().any(is_wild) {
+        text = text.chars().map(visible).collect();
+        text.truncate(text.floor_char_boundary(MESSAGE_MAX));
+    }
     text
+}
+
+fn is_wild(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn visible(c: char) -> String {
+    if is_wild(c) {
+        c.escape_unicode().to_string()
+    } else {
+        c.to_string()
+    }
 }
 
 /// Asks the store until it answers. Every call of a port is safe to repeat, and whoever waits here can be dropped.
@@ -58,4 +76,21 @@ pub(crate) fn waits() -> ExponentialBuilder {
         .with_max_delay(Duration::from_secs(2))
         .with_factor(2.0)
         .without_max_times()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_short_and_does_nothing_to_a_terminal() {
+        assert_eq!(cut("a\tb\né\r".to_owned()), "a\tb\né\\u{d}");
+        assert_eq!(
+            cut("\u{1b}[2J\u{202e}x\u{9b}".to_owned()),
+            "\\u{1b}[2J\\u{202e}x\\u{9b}"
+        );
+        for text in ["é".repeat(MESSAGE_MAX), "\u{7}".repeat(MESSAGE_MAX)] {
+            assert!(cut(text).len() <= MESSAGE_MAX);
+        }
+    }
 }

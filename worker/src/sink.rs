@@ -1,7 +1,7 @@
 //! What a plugin says while its call runs, passed on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,22 +19,26 @@ const MEMORY_PATIENCE: Duration = Duration::from_secs(1);
 /// A larger checkpoint is not kept.
 const CHECKPOINT_BYTES_MAX: usize = 1024 * 1024;
 
+/// So many lines of an attempt are passed on, its progress included.
+const LINES_MAX: u32 = 10_000;
+
 /// Passes on what is said during one attempt: progress and log lines to watchers, checkpoints to memory.
 pub(crate) struct Sink {
     shared: Arc<Shared>,
     job: Arc<Job>,
     masks: Arc<Masks>,
     saved: AtomicBool,
+    lines: AtomicU32,
 }
 
 impl Sink {
     pub(crate) fn new(shared: Arc<Shared>, job: Arc<Job>, masks: Arc<Masks>) -> Self {
-        let saved = AtomicBool::new(false);
         Self {
             shared,
             job,
             masks,
-            saved,
+            saved: AtomicBool::new(false),
+            lines: AtomicU32::new(0),
         }
     }
 
@@ -92,6 +96,20 @@ impl Sink {
     }
 
     fn tell(&self, news: News) {
+        let said = self.lines.fetch_add(1, Ordering::Relaxed);
+        let news = match said.cmp(&LINES_MAX) {
+            std::cmp::Ordering::Less => news,
+            std::cmp::Ordering::Equal => News::Log {
+                step: self.job.name.clone(),
+                level: "warn".to_owned(),
+                message: format!("{LINES_MAX} lines and more: the rest is left out"),
+            },
+            std::cmp::Ordering::Greater => {
+                // It stays over the limit however many there are.
+                self.lines.store(LINES_MAX + 1, Ordering::Relaxed);
+                return;
+            }
+        };
         self.shared
             .ports
             .live

@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::Masks;
 use crate::caller::Events;
+use crate::{Masks, failure};
 
 /// One start of a plugin.
 pub(super) struct Launch {
@@ -117,9 +117,9 @@ impl Launch {
         }
     }
 
-    /// `text` without any secret that the process was ever given.
+    /// `text` without any secret that the process was ever given, and as people may be shown it.
     pub(super) fn clean(&self, text: &str) -> String {
-        self.masks().text(text).into_owned()
+        failure::cut(self.masks().text(text).into_owned())
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {

@@ -30,7 +30,7 @@ use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
 use crate::caller::{CallResult, Caller, Events, LookUpResult, NotSent, PluginCall};
-use crate::config;
+use crate::{config, failure};
 
 mod call;
 mod call_back;
@@ -131,7 +131,9 @@ impl Plugins {
                         let plugin = Plugin::new(tenant.clone(), program.clone(), agent);
                         plugins.insert((tenant.clone(), program.name.clone()), Arc::new(plugin));
                     }
-                    Err(problem) => problems.push(format!("{}: {problem}", program.name)),
+                    Err(problem) => {
+                        problems.push(failure::cut(format!("{}: {problem}", program.name)));
+                    }
                 }
             }
         }

@@ -16,7 +16,7 @@ use super::launch::{self, Started};
 use super::notice::{self, Book};
 use super::process::Process;
 use crate::caller::NotSent;
-use crate::{config, metric};
+use crate::{config, failure, metric};
 
 /// The first wait after a crash; it doubles with each crash that follows, up to the longest.
 const REST_MIN: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ pub(super) async fn live(common: Arc<Common>, plugin: Arc<Plugin>) {
                 plugin.state.send_replace(State::Over);
                 return;
             }
-            End::Failed(why) => why,
+            End::Failed(why) => failure::cut(why),
         };
         crashes = if began.elapsed() >= STEADY {
             1
@@ -275,10 +275,11 @@ async fn watch(
             () = instance.settings_changed.notified() => Ask::Settings,
             _ = health.tick() => Ask::Health,
         };
-        // What is asked of the plugin may take a while; its death does not wait for that.
+        // What is asked of the plugin may take a while; neither its death nor the worker's end waits for that.
         tokio::select! {
             biased;
             why = process.ended() => return End::Failed(why),
+            () = common.stopping.cancelled() => {}
             () = ask(common, plugin, instance, asked) => {}
         }
     }

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinSet;
@@ -78,6 +78,8 @@ pub(super) fn wrapper(environment: &[(String, String)]) -> &'static [&'static st
 /// A process, killed when this is dropped.
 pub(super) struct Process {
     child: Child,
+    /// Its own id and that of its group, which is not given to others while one of it lives.
+    group: Option<Pid>,
     /// Its end is what tells a plugin that its starter is gone.
     _stdin: ChildStdin,
     stdout: Option<BufReader<ChildStdout>>,
@@ -104,11 +106,13 @@ impl Process {
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = BufReader::new(child.stdout.take().ok_or_else(missing)?);
         let stderr = BufReader::new(child.stderr.take().ok_or_else(missing)?);
+        let group = pid(&child);
         let last_line = Arc::default();
         let mut reading = JoinSet::new();
         reading.spawn(log(stderr, Arc::clone(launch), Arc::clone(&last_line)));
         Ok(Self {
             child,
+            group,
             _stdin: stdin,
             stdout: Some(stdout),
             reading,
@@ -153,6 +157,7 @@ impl Process {
             Ok(status) => self.tell(status).await,
             Err(_) => {
                 let _ = self.child.kill().await;
+                self.take_along();
                 "it closed its connection, and was killed".to_owned()
             }
         }
@@ -160,21 +165,26 @@ impl Process {
 
     /// Asks it to end, and kills it when it does not.
     pub(super) async fn end(&mut self, patience: Duration) {
-        let pid = self
-            .child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .and_then(Pid::from_raw);
-        if let Some(pid) = pid {
+        if let Some(pid) = pid(&self.child) {
             let _ = kill_process(pid, Signal::TERM);
         }
         if timeout(patience, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
+        self.take_along();
+    }
+
+    /// Kills what it started itself and left behind: it was the first of a group of its own.
+    fn take_along(&self) {
+        if let Some(group) = self.group {
+            // Nobody may be left in it, which is as good.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     async fn tell(&mut self, status: io::Result<ExitStatus>) -> String {
-        // A child of its own may hold the other end of its output open: that is not waited for.
+        self.take_along();
+        // A child of its own that left the group may hold the other end of its output open: that is not waited for.
         let rest = async { while self.reading.join_next().await.is_some() {} };
         let _ = timeout(LAST_WORDS, rest).await;
         let last = self.last_line.lock();
@@ -188,6 +198,23 @@ impl Process {
         }
         format!("{end}; its last line was: {last}")
     }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Once it was waited for, its id may be somebody else's, and what it left behind is dead already.
+        if self.child.id().is_some() {
+            self.take_along();
+        }
+    }
+}
+
+/// Its id, until it has been waited for.
+fn pid(child: &Child) -> Option<Pid> {
+    child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw)
 }
 
 /// Copies lines into our log, at debug, for they are somebody else's.

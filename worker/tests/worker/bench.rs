@@ -225,11 +225,11 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// What the owner of shards 0 and 1 hears, sorted.
-struct Ears {
-    unwanted: Arc<Mutex<BTreeSet<AttemptKey>>>,
-    in_hand: mpsc::UnboundedReceiver<(Shard, Vec<AttemptKey>, u32)>,
-    begins: mpsc::UnboundedReceiver<Begin>,
-    reports: mpsc::UnboundedReceiver<Report>,
+pub(crate) struct Ears {
+    pub(crate) unwanted: Arc<Mutex<BTreeSet<AttemptKey>>>,
+    pub(crate) in_hand: mpsc::UnboundedReceiver<(Shard, Vec<AttemptKey>, u32)>,
+    pub(crate) begins: mpsc::UnboundedReceiver<Begin>,
+    pub(crate) reports: mpsc::UnboundedReceiver<Report>,
 }
 
 #[derive(Clone)]
@@ -241,7 +241,7 @@ struct Sorted {
 }
 
 impl Ears {
-    fn open(backend: &Backend) -> (Self, JoinSet<()>) {
+    pub(crate) fn open(backend: &Backend) -> (Self, JoinSet<()>) {
         let (in_hand, hear_in_hand) = mpsc::unbounded_channel();
         let (begins, hear_begins) = mpsc::unbounded_channel();
         let (reports, hear_reports) = mpsc::unbounded_channel();

@@ -4,6 +4,7 @@ mod bench;
 mod changing;
 mod draining;
 mod holding;
+mod hostile;
 mod jobs;
 mod plugin_calls;
 mod plugin_lives;

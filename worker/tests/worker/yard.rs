@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use engine::duration::Duration as Length;
 use engine::id::Tenant;
 use engine::job::Job;
-use engine::manifest::ActionName;
+use engine::manifest::{ActionName, Pinned};
 use engine::registry::{self, Instance, Kind};
 use serde_json::{Value, json};
 use store::Backend;
@@ -30,6 +30,8 @@ pub(crate) struct Yard {
     pub(crate) backend: Backend,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) folder: TempDir,
+    /// Where the engine's service for plugins listens.
+    pub(crate) engine: String,
     pub(crate) stop: CancellationToken,
     pub(crate) running: JoinSet<std::io::Result<()>>,
     _handle: Handle,
@@ -91,13 +93,14 @@ impl Yard {
         handle: Handle,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let engine = listener.local_addr().expect("a bound socket").to_string();
         let site = Site {
             worker: "w1".to_owned(),
             tenants: vec![jobs::tenant()],
             folders: vec![folder.path().to_owned()],
             beside: Some(folder.path().join("beside")),
             data: folder.path().join("data"),
-            engine: listener.local_addr().expect("a bound socket").to_string(),
+            engine: engine.clone(),
             environment: vec![
                 ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
                 ("MIRASTACK_ROOT_KEY".to_owned(), "secret".to_owned()),
@@ -116,6 +119,7 @@ impl Yard {
             backend,
             plugins,
             folder,
+            engine,
             stop,
             running,
             _handle: handle,
@@ -218,7 +222,13 @@ pub(crate) fn job(agent: &str) -> Job {
         agent: agent.to_owned(),
         action: "act".to_owned(),
     };
-    job.action.digest = engine::manifest::Pinned {
+    job.action.digest = pinned(agent).digest();
+    job
+}
+
+/// The puppet's `act`, as a run pins it.
+pub(crate) fn pinned(agent: &str) -> Pinned {
+    Pinned {
         agent: agent.to_owned(),
         action: "act".to_owned(),
         permission: engine::principal::Permission::Read,
@@ -227,8 +237,6 @@ pub(crate) fn job(agent: &str) -> Job {
         idempotent: false,
         lookup: true,
     }
-    .digest();
-    job
 }
 
 pub(crate) fn is_alive(pid: i64) -> bool {
