@@ -285,3 +285,60 @@ async fn a_crash_between_a_revision_and_the_newest_is_rolled_forward() {
     let second = second.header("accept", "application/yaml").empty().await;
     assert_eq!(second.body, orphan.text);
 }
+
+#[tokio::test]
+async fn an_expression_that_would_stall_is_refused_with_its_place() {
+    let world = World::start().await;
+    let brackets = format!("{}1{}", "(".repeat(20_000), ")".repeat(20_000));
+    let doubled = format!("size([inputs.value]{})", ".map(y, y + y)".repeat(400));
+    for (source, why) in [
+        (
+            "[1].map(a, [1].map(b, [1].map(c, c)))",
+            "more than 2 comprehensions",
+        ),
+        ("cel.bind(y, 'x', y + y)", "`cel.bind` is not supported"),
+        ("inputs.value.matches('(a{1000}){1000}')", "too large"),
+        (doubled.as_str(), "4096"),
+        (brackets.as_str(), "4096"),
+    ] {
+        let text = format!(
+            "workflow: stalls\ninputs:\n  value: {{ type: string }}\nsteps:\n  - id: read\n    uses: demo/read\n    \
+             with: {{ value: \"${{{{ string({source}) }}}}\" }}\n"
+        );
+        let answer = world.operator.post("/api/v1/validate").yaml(&text).await;
+        let told = answer.json["errors"].to_string();
+        assert!(told.contains(why), "{why}: {} {told:.500}", answer.status);
+        assert!(
+            answer.body.len() < 16 * 1024,
+            "{why}: {} bytes",
+            answer.body.len()
+        );
+        assert!(told.contains("\"line\":7"), "{told:.300}");
+    }
+}
+
+#[tokio::test]
+async fn while_a_heavy_document_is_checked_others_are_answered() {
+    let world = World::start().await;
+    let list = "1,".repeat(1_200);
+    let mut text = "workflow: heavy\nsteps:\n".to_owned();
+    for n in 0..300 {
+        let step = format!("  - id: s{n}\n    assert: size([{list}1]) > {n}\n");
+        text.push_str(&step);
+    }
+    let mut checked = std::pin::pin!(world.operator.post("/api/v1/validate").yaml(&text));
+    let mut answered = 0;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut checked => break answer,
+            alive = world.nobody.get("/livez") => {
+                assert_eq!(alive.status, 200);
+                answered += 1;
+            }
+        }
+    };
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    // All of it runs on one thread: who checks there answers nobody meanwhile.
+    assert!(answered >= 20, "{answered} answers while it was checked");
+}
