@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Query};
 use bytes::{Bytes, BytesMut};
 use engine::id::Nonce;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
@@ -232,6 +232,19 @@ pub(crate) async fn read_body(body: axum::body::Body, limits: &Edge) -> Result<B
         }
         read.extend_from_slice(&data);
     }
+}
+
+/// Refuses a compressed body: it would be read as garbage, or once it is written out be longer than anybody allowed.
+///
+/// # Errors
+/// 415.
+pub(crate) fn uncompressed(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+        return Ok(());
+    }
+    let detail = "the body is compressed: send it as it is, without Content-Encoding";
+    Err(Problem::media_type(detail))
 }
 
 /// How a body is written.

@@ -10,8 +10,8 @@ use engine::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::hook::Occurrence;
 use crate::hook::episode::Sighting;
+use crate::hook::{Occurrence, strict};
 
 /// What is delivered.
 #[derive(Debug, Deserialize)]
@@ -73,7 +73,7 @@ impl Payload {
     /// # Errors
     /// What cannot be read.
     pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(body).map_err(|e| e.to_string())
+        serde_json::from_value(strict::json(body)?).map_err(|e| e.to_string())
     }
 
     /// What is said about each alert. Each one's own status counts; a delivery in which alerts were left out resolves

@@ -8,6 +8,7 @@ pub(crate) mod episode;
 pub(crate) mod generic;
 pub(crate) mod rate;
 pub(crate) mod settle;
+mod strict;
 pub(crate) mod trigger;
 pub(crate) mod verify;
 

@@ -10,7 +10,6 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::auth::constant_time::same;
-use crate::request::header;
 
 /// A secret's value.
 pub(crate) type Value = Zeroizing<Vec<u8>>;
@@ -73,18 +72,21 @@ fn any(secrets: &[Value], fits: impl Fn(&Value) -> bool) -> bool {
 }
 
 fn given<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a [u8]> {
-    let (given, rest) = header(headers, &AUTHORIZATION)?.split_once(' ')?;
+    let (given, rest) = only(headers, &AUTHORIZATION)?.split_once(' ')?;
     given
         .eq_ignore_ascii_case(scheme)
         .then(|| rest.trim().as_bytes())
 }
 
 fn header_named<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let name: HeaderName = name.parse().ok()?;
-    let mut values = headers.get_all(&name).iter();
+    only(headers, &name.parse().ok()?)
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(one), None) => one.to_str().ok(),
-        // Two signatures are none: which one would count?
+        // Two proofs are none: which one would count?
         _ => None,
     }
 }

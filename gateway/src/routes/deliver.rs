@@ -23,7 +23,7 @@ use crate::hook::settle::Settle;
 use crate::hook::{Came, Delivery, Found, generic, trigger, verify};
 use crate::mirror::Kept;
 use crate::problem::Problem;
-use crate::request::{Origin, read_body};
+use crate::request::{Origin, read_body, uncompressed};
 use crate::respond;
 use crate::route::{Keyed, Route, Shape};
 
@@ -159,10 +159,9 @@ impl Door<'_> {
         headers: &HeaderMap,
         body: axum::body::Body,
     ) -> Result<Answered, Problem> {
+        let busy = "too many deliveries at once: send it again";
         let Ok(_seat) = self.gate.deliveries.try_acquire() else {
-            return Err(Problem::unavailable(
-                "too many deliveries at once: send it again",
-            ));
+            return Err(Problem::unavailable(busy));
         };
         let secrets = self.secrets();
         let proven = verify::by_headers(&self.hook.auth, &secrets, headers);
@@ -175,6 +174,7 @@ impl Door<'_> {
         if !proven {
             return Err(self.refused(headers, Some(&body), "its signature is wrong"));
         }
+        uncompressed(headers)?;
         self.check_rate()?;
         let came = match self.hook.kind {
             HookType::Alertmanager => self.alertmanager(headers, &body).await?,
