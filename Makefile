@@ -26,7 +26,7 @@ test: servers build ## every test, those against the real Prometheus and Alertma
 	cargo test --locked --workspace
 	scripts/planted
 
-planted: ## three planted defects, and the invariant of the simulation that catches each
+planted: ## the planted defects, and the invariant of the simulation that catches each (DEFECT=name: one)
 	scripts/planted
 
 check: lint test ## what a change must pass: lint and test

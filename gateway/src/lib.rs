@@ -41,7 +41,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Edge};
-pub use direct::NotAccepted;
+pub use direct::{NotAccepted, Triggers};
 pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use ports::{AgentHealth, Component, ComponentState, HealthFailure};
 

@@ -12,6 +12,7 @@ use engine::time::Timestamp;
 use engine::value::{INLINE_BYTES_MAX, Labels, Trust, Value};
 use tokio::time::sleep;
 
+use crate::alerts;
 use crate::judge::Moment;
 use crate::workflows::saved;
 use crate::world::World;
@@ -33,7 +34,10 @@ pub(crate) struct Request {
 
 /// The request that a run was made for.
 pub(crate) fn request_of(created: &RunCreated) -> String {
-    created.labels.get(REQUEST).cloned().unwrap_or_default()
+    match &created.trigger.fingerprint {
+        Some(fingerprint) => alerts::name(fingerprint),
+        None => created.labels.get(REQUEST).cloned().unwrap_or_default(),
+    }
 }
 
 /// Asks until there is an answer.

@@ -1,7 +1,7 @@
 //! The ground of a simulation: the real embedded store, with the judge standing at it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::digest::Digest;
@@ -17,6 +17,7 @@ use store::port::{Change, Entry, Expect, Heard, Item, Message, NewRun, Offered, 
 use store::{Backend, Error, Inbox, Jobs, Journal, Memory, Registry};
 use tokio::sync::Notify;
 
+use crate::exchange::Exchange;
 use crate::judge::{Judge, Moment};
 use crate::time::{SimClock, SimRandom};
 use crate::trace::Trace;
@@ -30,6 +31,9 @@ pub(crate) struct Ground {
     bell: Arc<Bell>,
     jobs: Arc<Exchange<dyn Jobs>>,
     memory: Arc<Exchange<dyn Memory>>,
+    /// What the memory was before it was lost.
+    old_memory: Mutex<Option<Arc<dyn Memory>>>,
+    damaged: Damaged,
     open: Mutex<(Backend, Option<Handle>)>,
 }
 
@@ -48,6 +52,8 @@ impl Ground {
             bell: Arc::default(),
             jobs: Exchange::new(backend.jobs.clone()),
             memory: Exchange::new(backend.memory.clone()),
+            old_memory: Mutex::default(),
+            damaged: Damaged::default(),
             clock,
             random,
             open: Mutex::new((backend, Some(handle))),
@@ -62,6 +68,7 @@ impl Ground {
         Backend {
             journal: Arc::new(SeenJournal {
                 inner: inner.journal.clone(),
+                damaged: self.damaged.clone(),
                 judge: judge.clone(),
                 trace: self.trace.clone(),
                 clock: clock.clone(),
@@ -107,7 +114,26 @@ impl Ground {
 
     /// Checkpoints are lost, and nothing else.
     pub(crate) fn lose_memory(&self) {
+        let mut old = self.old_memory.lock().expect("nobody panics with it");
+        *old = Some(self.memory.get());
         self.memory.put(self.another().memory);
+    }
+
+    /// What was lost is back, and what came after it is gone.
+    pub(crate) fn rewind_memory(&self) {
+        let old = self
+            .old_memory
+            .lock()
+            .expect("nobody panics with it")
+            .take();
+        if let Some(old) = old {
+            self.memory.put(old);
+        }
+    }
+
+    /// From now on the records of a run do not fit their checksums.
+    pub(crate) fn damage(&self, key: &RunKey) {
+        self.damaged.lock().insert(key.clone());
     }
 
     fn another(&self) -> Backend {
@@ -151,80 +177,32 @@ impl Bell {
     }
 }
 
-/// A port whose back end can be lost and replaced. Whoever waits at the old one is told that it is gone.
-pub(crate) struct Exchange<P: ?Sized> {
-    inner: Mutex<Arc<P>>,
-    gone: Notify,
-}
+/// Runs whose stored records are damaged.
+#[derive(Clone, Default)]
+struct Damaged(Arc<Mutex<BTreeSet<RunKey>>>);
 
-impl<P: ?Sized> Exchange<P> {
-    fn new(inner: Arc<P>) -> Arc<Self> {
-        let (inner, gone) = (Mutex::new(inner), Notify::new());
-        Arc::new(Self { inner, gone })
+impl Damaged {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<RunKey>> {
+        self.0.lock().expect("nobody panics with it")
     }
 
-    fn put(&self, inner: Arc<P>) {
-        *self.inner.lock().expect("nobody panics with it") = inner;
-        self.gone.notify_waiters();
-    }
-
-    fn get(&self) -> Arc<P> {
-        self.inner.lock().expect("nobody panics with it").clone()
-    }
-
-    async fn or_gone<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let gone = self.gone.notified();
-        tokio::select! { biased;
-            answer = call => answer,
-            () = gone => Err(Error::Unavailable("it was lost".to_owned())),
+    fn check(&self, key: &RunKey) -> Result<(), Error> {
+        match self.what(key) {
+            Some(what) => Err(Error::Corrupt(what)),
+            None => Ok(()),
         }
     }
-}
 
-#[async_trait]
-impl Jobs for Exchange<dyn Jobs> {
-    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
-        self.get().offer(pool, jobs).await
-    }
-
-    async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {
-        let inner = self.get();
-        self.or_gone(inner.take(pool, max)).await
-    }
-
-    async fn queue(&self, pool: &str) -> Result<Queue, Error> {
-        self.get().queue(pool).await
-    }
-
-    async fn say(&self, shard: Shard, word: Word) -> Result<Answer, Error> {
-        let inner = self.get();
-        self.or_gone(inner.say(shard, word)).await
-    }
-
-    async fn hear(&self, shard: Shard, max: usize) -> Result<Vec<Heard>, Error> {
-        let inner = self.get();
-        self.or_gone(inner.hear(shard, max)).await
-    }
-}
-
-#[async_trait]
-impl Memory for Exchange<dyn Memory> {
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        Self::get(self).get(key).await
-    }
-
-    async fn put(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Error> {
-        Self::get(self).put(key, value, ttl).await
-    }
-
-    async fn remove(&self, key: &str) -> Result<(), Error> {
-        Self::get(self).remove(key).await
+    fn what(&self, key: &RunKey) -> Option<String> {
+        let is_damaged = self.lock().contains(key);
+        is_damaged.then(|| format!("the checksum of run {} does not fit", key.run))
     }
 }
 
 /// Tells the judge what is stored.
 struct SeenJournal {
     inner: Arc<dyn Journal>,
+    damaged: Damaged,
     judge: Arc<Judge>,
     trace: Arc<Trace>,
     clock: Arc<SimClock>,
@@ -234,6 +212,7 @@ struct SeenJournal {
 #[async_trait]
 impl Journal for SeenJournal {
     async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+        self.damaged.check(&record.key)?;
         let hash = self.inner.append(record, events).await?;
         let (run, n, cause) = (record.key.run, record.n, &record.cause.command);
         let names = events.iter().map(name_of_event);
@@ -248,11 +227,18 @@ impl Journal for SeenJournal {
     }
 
     async fn read(&self, key: &RunKey, after: u64) -> Result<Vec<Entry>, Error> {
+        self.damaged.check(key)?;
         self.inner.read(key, after).await
     }
 
     async fn open_runs(&self, shard: Shard) -> Result<OpenRuns, Error> {
-        self.inner.open_runs(shard).await
+        let mut open = self.inner.open_runs(shard).await?;
+        for run in &mut open.runs {
+            if let Some(what) = self.damaged.what(&run.key) {
+                run.summary = Err(what);
+            }
+        }
+        Ok(open)
     }
 
     async fn new_runs(

@@ -3,12 +3,13 @@
 //! It stands directly at the store and at the simulated systems, where nothing goes wrong on the way: what it sees is
 //! what is true, whatever the roles believe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use engine::command::Command;
 use engine::digest::Digest;
 use engine::event::Event;
-use engine::id::{Nonce, RunKey};
+use engine::id::{CommandId, Nonce, RunKey};
 use engine::job::{AttemptKey, Job};
 use engine::principal::{Principal, Role};
 use engine::record::Record;
@@ -52,6 +53,16 @@ pub(crate) enum Moment<'a> {
         who: &'a Principal,
         role: Option<Role>,
     },
+    /// Somebody was told that this command was decided, or that it is so already.
+    Settled {
+        run: &'a RunKey,
+        id: CommandId,
+        command: &'a Command,
+    },
+    /// An owner of shards stopped by itself.
+    Stopped { why: &'a str },
+    /// Nothing has gone wrong since.
+    Calm { since: Timestamp },
     /// Nothing happens any more, and nothing went wrong for a long time.
     End,
 }
@@ -66,6 +77,17 @@ pub(crate) struct Seen {
 pub(crate) struct Known {
     pub(crate) now: Timestamp,
     pub(crate) runs: BTreeMap<RunKey, Seen>,
+    /// Runs whose stored records nobody can read any more.
+    pub(crate) damaged: BTreeSet<RunKey>,
+}
+
+impl Known {
+    /// The runs that can be read.
+    pub(crate) fn sound(&self) -> impl Iterator<Item = (&RunKey, &Seen)> {
+        self.runs
+            .iter()
+            .filter(|(key, _)| !self.damaged.contains(key))
+    }
 }
 
 /// What is wrong, and by which invariant.
@@ -92,6 +114,7 @@ impl Judge {
         let known = Known {
             now: Timestamp::from_millis(0),
             runs: BTreeMap::new(),
+            damaged: BTreeSet::new(),
         };
         let inner = Inner {
             known,
@@ -124,6 +147,11 @@ impl Judge {
         if inner.verdict.is_some() {
             self.broken.notify_one();
         }
+    }
+
+    /// The records of a run were damaged.
+    pub(crate) fn damaged(&self, key: &RunKey) {
+        self.lock().known.damaged.insert(key.clone());
     }
 
     /// The first thing that was wrong.

@@ -142,6 +142,17 @@ impl Gate {
         answer
     }
 
+    /// A request that is still on its way when everybody has forgotten it.
+    pub(crate) fn late<F>(&self, request: impl FnOnce() -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(ms) = self.world.weather.late() {
+            let at = self.world.clock.elapsed_ms() + ms;
+            self.world.post.send(at, Box::pin(request()));
+        }
+    }
+
     async fn before(&self, name: &'static str) -> Result<Fault, Error> {
         self.alive().await;
         let fault = self.world.weather.fault();

@@ -14,7 +14,9 @@
     reason = "an invariant picks the few events that it is about, and a new one must not touch them all"
 )]
 
+mod alerts;
 mod client;
+mod exchange;
 mod ground;
 mod invariant;
 mod judge;
@@ -25,6 +27,7 @@ mod people;
 mod planted;
 mod plugin;
 mod ports;
+mod post;
 mod roles;
 mod seeds;
 mod simulation;

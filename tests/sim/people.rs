@@ -14,6 +14,7 @@ use store::clock::Random;
 use store::port::Expect;
 use tokio::time::sleep;
 
+use crate::judge::Moment;
 use crate::workflows::{AGENT, saved};
 use crate::world::World;
 
@@ -142,6 +143,10 @@ pub(crate) async fn decide(world: Arc<World>, name: &'static str) {
                     key_id: None,
                     signature: None,
                 };
+                if throw % 5 == 2 && !is_calm {
+                    // Somebody clicks twice.
+                    hand_in(&world, &key, command.clone()).await;
+                }
                 hand_in(&world, &key, command).await;
             }
         }
@@ -162,7 +167,7 @@ pub(crate) async fn decide(world: Arc<World>, name: &'static str) {
 fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> {
     world.judge.known(|known| {
         let mut pending = Vec::new();
-        for (key, seen) in &known.runs {
+        for (key, seen) in known.sound() {
             for step in &seen.run.state().steps {
                 let Some(consent) = &step.approval else {
                     continue;
@@ -186,7 +191,7 @@ fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> 
 fn doubts(world: &World) -> Vec<(RunKey, String, bool)> {
     world.judge.known(|known| {
         let mut doubts = Vec::new();
-        for (key, seen) in &known.runs {
+        for (key, seen) in known.sound() {
             for step in seen.run.state().steps.iter().filter(|s| s.at == At::Doubt) {
                 let idempotency_key = format!("{}.{}", key.run, step.no.0);
                 if let Some(made) = world.lab.look(&idempotency_key) {
@@ -203,8 +208,7 @@ pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
     sleep(after).await;
     let runs: Vec<RunKey> = world.judge.known(|known| {
         let open = known
-            .runs
-            .iter()
+            .sound()
             .filter(|(_, seen)| !seen.run.status().is_end());
         open.map(|(key, _)| key.clone()).collect()
     });
@@ -228,6 +232,8 @@ async fn hand_in(world: &Arc<World>, key: &RunKey, command: Command) {
         match door.life.ask(Box::pin(asking)).await {
             Some(Ok(true)) => {
                 world.note(format_args!("{} of {}: decided", command.name(), key.run));
+                let (run, command) = (key, &command);
+                world.see(&Moment::Settled { run, id, command });
                 return;
             }
             Some(Err(why)) => world.note(format_args!("{} of {}: {why}", command.name(), key.run)),

@@ -273,8 +273,12 @@ impl Agent {
     /// Goes on from where the lost attempt before was.
     async fn slow(&self, call: &PluginCall<'_>, events: Arc<dyn Events>) -> CallResult {
         let from = Checkpoint::read(&call.checkpoint).map_or(0, |c| c.done);
+        let fails_at = self.throw(|dice| dice.between(1, 24));
         for done in from + 1..=8 {
             sleep(TICK).await;
+            if done == fails_at && !self.world.weather.is_calm() {
+                return failed("the system is busy", true, Change::NotMade);
+            }
             let checkpoint = Checkpoint {
                 run: call.job.key.run.to_string(),
                 step: call.job.step.0,

@@ -52,6 +52,10 @@ pub(crate) fn gated(backend: &Backend, gate: &Gate) -> Backend {
 #[async_trait]
 impl Journal for Gated<dyn Journal> {
     async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+        self.gate.late(|| {
+            let (inner, record, events) = (self.inner.clone(), record.clone(), events.to_vec());
+            async move { drop(inner.append(&record, &events).await) }
+        });
         let call = || self.inner.append(record, events);
         self.gate.call("journal.append", call).await
     }
@@ -144,6 +148,10 @@ impl Keys for Gated<dyn Keys> {
 #[async_trait]
 impl Inbox for Gated<dyn Inbox> {
     async fn send(&self, shard: Shard, message: &Message) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, message) = (self.inner.clone(), message.clone());
+            async move { drop(inner.send(shard, &message).await) }
+        });
         let call = || self.inner.send(shard, message);
         self.gate.call("inbox.send", call).await
     }
@@ -167,13 +175,22 @@ impl Inbox for Gated<dyn Inbox> {
 #[async_trait]
 impl Jobs for Gated<dyn Jobs> {
     async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+        self.gate.late(|| {
+            let (inner, pool, jobs) = (self.inner.clone(), pool.to_owned(), jobs.clone());
+            async move { drop(inner.offer(&pool, jobs).await) }
+        });
         let call = || self.inner.offer(pool, jobs.clone());
         self.gate.call("jobs.offer", call).await
     }
 
     async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {
         let call = self.inner.take(pool, max);
-        self.gate.wait("jobs.take", call).await
+        let jobs = self.gate.wait("jobs.take", call).await?;
+        if self.gate.world.weather.is_doubled() {
+            // Two get the same jobs.
+            self.inner.offer(pool, jobs.clone()).await?;
+        }
+        Ok(jobs)
     }
 
     async fn queue(&self, pool: &str) -> Result<Queue, Error> {
@@ -228,6 +245,10 @@ impl Memory for Gated<dyn Memory> {
     }
 
     async fn put(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, key, value) = (self.inner.clone(), key.to_owned(), value.to_vec());
+            async move { drop(inner.put(&key, &value, ttl).await) }
+        });
         let call = || self.inner.put(key, value, ttl);
         self.gate.call("memory.put", call).await
     }

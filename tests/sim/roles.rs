@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 
+use crate::judge::Moment;
 use crate::life::Life;
 use crate::plugin::Agent;
 use crate::world::World;
@@ -105,9 +106,17 @@ async fn process(world: &Arc<World>, life: &Arc<Life>, drain: &CancellationToken
         stop.cancel();
     };
     let owning = async {
-        scheduler.await.expect("nothing is damaged here");
+        report(world, scheduler.await);
     };
     join(join(owning, janitor), working).await;
+}
+
+/// No owner stops by itself.
+fn report(world: &World, owned: Result<(), scheduler::Error>) {
+    if let Err(error) = owned {
+        let why = &error.to_string();
+        world.see(&Moment::Stopped { why });
+    }
 }
 
 /// Does `work`, and asks it to end after a while, unless the weather is calm by then.
@@ -137,9 +146,9 @@ pub(crate) async fn owner(world: Arc<World>, name: &'static str) {
         let stop = CancellationToken::new();
         let owning = async {
             let scheduler = scheduler(world.ports(&life), Start::Listening).run(stop.clone());
+            let scheduler = async { report(&world, scheduler.await) };
             let janitor = Janitor::new(config(), world.ports(&life)).run(stop.clone());
-            let (owned, ()) = join(scheduler, janitor).await;
-            owned.expect("nothing is damaged here");
+            join(scheduler, janitor).await;
         };
         let owning = end_after(&world, asked_to_end(&world), &stop, owning);
         life.live(&world, owning).await;
@@ -177,16 +186,21 @@ pub(crate) async fn gateway(world: Arc<World>) {
 /// The servers that may lose everything do so now and then.
 pub(crate) async fn forgetful_servers(world: Arc<World>) {
     while !world.weather.is_calm() {
-        let (ms, jobs) = world.throw(|dice| (dice.between(5_000, 60_000), dice.chance(500_000)));
+        let (ms, what) = world.throw(|dice| (dice.between(5_000, 60_000), dice.between(0, 3)));
         sleep(Duration::from_millis(ms)).await;
-        world.note(format_args!(
-            "lost: {}",
-            if jobs { "jobs" } else { "memory" }
-        ));
-        if jobs {
-            world.ground.lose_jobs();
-        } else {
-            world.ground.lose_memory();
+        match what {
+            0 | 1 => {
+                world.note(format_args!("jobs are lost"));
+                world.ground.lose_jobs();
+            }
+            2 => {
+                world.note(format_args!("memory is lost"));
+                world.ground.lose_memory();
+            }
+            _ => {
+                world.note(format_args!("memory is as it was before it was lost"));
+                world.ground.rewind_memory();
+            }
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Rates {
     pub(crate) twice: u32,
     pub(crate) slow: u32,
     pub(crate) very_slow: u32,
+    /// It is done once more, long after.
+    pub(crate) late: u32,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl Weather {
             twice: rate(10_000),
             slow: rate(50_000),
             very_slow: rate(1_000),
+            late: rate(20_000),
         };
         let (dice, calm) = (Mutex::new(dice), AtomicBool::new(false));
         Self { rates, dice, calm }
@@ -66,6 +69,22 @@ impl Weather {
 
     pub(crate) fn is_calm(&self) -> bool {
         self.calm.load(Ordering::Relaxed)
+    }
+
+    /// Whether a job that was taken can be taken once more.
+    pub(crate) fn is_doubled(&self) -> bool {
+        let mut dice = self.dice.lock().expect("nobody panics with them");
+        !self.is_calm() && dice.chance(self.rates.twice * 5)
+    }
+
+    /// After how many milliseconds a request that was just made is done once more, if it is.
+    pub(crate) fn late(&self) -> Option<u64> {
+        if self.is_calm() {
+            return None;
+        }
+        let mut dice = self.dice.lock().expect("nobody panics with them");
+        let is_late = dice.chance(self.rates.late);
+        is_late.then(|| dice.between(500, 90_000))
     }
 
     pub(crate) fn fault(&self) -> Fault {

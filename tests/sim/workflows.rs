@@ -8,6 +8,7 @@ use engine::event::PinnedAction;
 use engine::language::{Document, check};
 use engine::manifest::{Action, ActionName, Actions, Pinned};
 use engine::principal::Permission;
+use gateway::Triggers;
 use serde_json::json;
 
 /// The agent.
@@ -17,6 +18,15 @@ pub(crate) const AGENT: &str = "lab";
 pub(crate) struct Saved {
     pub(crate) workflows: Vec<(Workflow, Vec<PinnedAction>)>,
     pub(crate) pinned: Vec<Pinned>,
+    /// What starts the last of the workflows, which nobody else does.
+    pub(crate) alarm: Triggers,
+}
+
+impl Saved {
+    /// How many workflows people start.
+    pub(crate) fn started_by_people(&self) -> usize {
+        self.workflows.len() - 1
+    }
 }
 
 const DOCUMENTS: &str = r#"
@@ -82,9 +92,13 @@ finally:
 ---
 workflow: long
 steps:
-  - { id: slow, uses: lab/slow, with: { n: 10 }, timeout: 30s }
+  - { id: slow, for_each: "${{ [10, 11] }}", uses: lab/slow, with: { n: "${{ item }}" }, timeout: 30s }
   - { id: big, needs: [], uses: lab/look, with: { n: 1, pad: 20000 } }
   - { id: end, needs: [slow, big], if: size(steps.big.output.pad) > 100, uses: lab/look, with: { n: 2 } }
+---
+workflow: slowly
+steps:
+  - { id: slow, for_each: "${{ [1, 2, 3, 4] }}", max_parallel: 4, uses: lab/slow, with: { n: "${{ item }}" }, timeout: 60s }
 ---
 workflow: branches
 start_within: 1m
@@ -93,6 +107,16 @@ steps:
   - { id: b, needs: [], uses: lab/look, with: { n: 2 }, retry: { attempts: 2, delay: 1s } }
   - { id: c, needs: [a], if: steps.a.status == 'succeeded', wait: 10s }
   - { id: d, needs: [b, c], uses: lab/look, with: { n: 4 } }
+---
+workflow: alarm
+on:
+  - hook: alerts
+    with: { of: "${{ event.alert.labels.instance }}" }
+inputs: { of: { type: string } }
+steps:
+  - { id: look, uses: lab/look, with: { n: 1 } }
+  - { id: rest, wait: 8s }
+  - { id: again, uses: lab/look, with: { n: "${{ size(inputs.of) }}" } }
 "#;
 
 /// What is saved.
@@ -108,9 +132,15 @@ pub(crate) fn saved() -> &'static Saved {
             }
             Document::Hook(hook) => panic!("{} is no workflow", hook.name),
         });
-        let workflows = workflows.collect();
+        let workflows: Vec<(Workflow, Vec<PinnedAction>)> = workflows.collect();
         let pinned = actions.values().map(|a| Pinned::new(AGENT, a)).collect();
-        Saved { workflows, pinned }
+        let (alarm, pins) = workflows.last().expect("they are above");
+        let alarm = Triggers::new(alarm, pins, &actions).expect("it was just checked");
+        Saved {
+            workflows,
+            pinned,
+            alarm,
+        }
     })
 }
 

@@ -18,6 +18,7 @@ use crate::judge::{Judge, Moment};
 use crate::life::{Crash, Gate, Life};
 use crate::plugin::Lab;
 use crate::ports::gated;
+use crate::post::Post;
 use crate::time::{SimClock, SimRandom};
 use crate::trace::Trace;
 use crate::weather::Weather;
@@ -31,6 +32,7 @@ pub(crate) struct World {
     pub(crate) judge: Arc<Judge>,
     pub(crate) ground: Ground,
     pub(crate) lab: Lab,
+    pub(crate) post: Post,
     /// Where clients and people come to now.
     door: Mutex<Option<Arc<Door>>>,
     dice: Mutex<Dice>,
@@ -69,6 +71,7 @@ impl World {
         Arc::new(Self {
             weather: Weather::new(dice.split()),
             lab: Lab::new(dice.split()),
+            post: Post::default(),
             ground: Ground::new(judge.clone(), trace.clone(), clock.clone(), random.clone()),
             clock,
             random,

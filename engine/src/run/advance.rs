@@ -38,7 +38,7 @@ impl Draft<'_> {
     }
 
     fn begin_step(&mut self, no: StepNo) -> Decided {
-        if self.head().halted {
+        if self.head().halted && !crate::planted!("forward_after_cancel") {
             self.emit(Event::StepSkipped {
                 step: no,
                 reason: SkipReason::Stopped,

@@ -135,11 +135,16 @@ impl Draft<'_> {
             if fan.running == 0 && (all_added || over) {
                 return self.join(no);
             }
-            if all_added || over || halted || fan.running >= window || self.is_full() {
+            if all_added || over || halted || self.is_outside(fan, window) {
                 return Ok(());
             }
             self.add_item(no);
         }
+    }
+
+    fn is_outside(&self, fan: &FanOut, window: u32) -> bool {
+        let is_closed = fan.running >= window && !crate::planted!("window_exceeded");
+        is_closed || self.is_full()
     }
 
     fn add_item(&mut self, of: StepNo) {
@@ -247,7 +252,12 @@ impl Draft<'_> {
         }
         let (list, labels) = self.outputs_of(fan)?;
         match self.value(&Json::Array(list), labels) {
-            Ok(output) => self.succeed(no, Some(output)),
+            Ok(output) => {
+                if crate::planted!("joined_twice") {
+                    self.succeed(no, Some(output.clone()));
+                }
+                self.succeed(no, Some(output));
+            }
             Err(too_large) => self.fail(no, StepStatus::Failed, too_large),
         }
         Ok(())

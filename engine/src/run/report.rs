@@ -169,7 +169,8 @@ impl Draft<'_> {
 
 /// How far this attempt had come, `None` when it is not the current one.
 fn stage(step: &Step, attempt: Attempt) -> Option<Stage> {
-    let attempt = if crate::planted!("fence_dropped") {
+    let is_dead = step.has_lost(attempt) && crate::planted!("dead_attempt_heard");
+    let attempt = if is_dead || crate::planted!("fence_dropped") {
         Attempt(step.last_attempt())
     } else {
         attempt
@@ -202,6 +203,12 @@ fn stage(step: &Step, attempt: Attempt) -> Option<Stage> {
 }
 
 impl Step {
+    /// Whether this attempt was lost. Only a planted defect asks.
+    fn has_lost(&self, attempt: Attempt) -> bool {
+        let mut attempts = self.attempts.iter();
+        attempts.any(|t| t.attempt == attempt && t.lost)
+    }
+
     /// The last attempt, when it is the one that was granted.
     fn granted_last(&self) -> Option<Attempt> {
         self.attempts

@@ -264,7 +264,7 @@ impl Settle<'_> {
         };
         match put {
             Ok(_) => Ok(true),
-            Err(store::Error::Conflict(_)) => Ok(false),
+            Err(store::Error::Conflict(_)) => Ok(engine::planted!("episode_opened_twice")),
             Err(error) => Err(error.into()),
         }
     }

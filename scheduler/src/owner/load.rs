@@ -39,6 +39,12 @@ impl Owner {
             }
         };
         let open = runs.runs.len();
+        if engine::planted!("parked_stops_others") {
+            let damaged = runs.runs.iter().find_map(|run| run.summary.as_ref().err());
+            if let Some(what) = damaged.cloned() {
+                return Err(Error::Damaged { shard, what });
+            }
+        }
         for run in runs.runs {
             self.found(run);
         }
@@ -64,7 +70,9 @@ impl Owner {
                 if summary.status == RunStatus::Parked {
                     figures::parked("before");
                 }
-                self.timers.set(&run.key, summary.due);
+                if !engine::planted!("timer_lost") {
+                    self.timers.set(&run.key, summary.due);
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::approval::Approval;
 use engine::event::{ApprovalState, Event};
@@ -17,6 +17,7 @@ use crate::judge::{Known, Moment};
 pub(crate) struct Authority {
     roles: BTreeMap<Principal, Vec<(Timestamp, Option<Role>)>>,
     asked: BTreeMap<(AttemptKey, Nonce), Timestamp>,
+    granted: BTreeSet<AttemptKey>,
 }
 
 impl Invariant for Authority {
@@ -55,13 +56,21 @@ impl Invariant for Authority {
 
 impl Authority {
     fn check(
-        &self,
+        &mut self,
         run: &Run,
         before: &Run,
         record: &Record,
         event: &Event,
         now: Timestamp,
     ) -> Result<(), String> {
+        if let Event::ApprovalClosed {
+            step,
+            state: ApprovalState::Approved,
+            ..
+        } = event
+        {
+            return agreed(run, *step);
+        }
         let Event::AttemptGranted {
             step,
             attempt,
@@ -73,6 +82,9 @@ impl Authority {
         };
         let (key, step, attempt) = (record.key.clone(), *step, *attempt);
         let attempt = AttemptKey { key, step, attempt };
+        must(self.granted.insert(attempt.clone()), || {
+            format!("{attempt:?} was granted twice: its approval is used twice")
+        })?;
         // Rights are looked up after the worker has asked: who lost one before that may not be counted.
         let asked = self.asked.get(&(attempt.clone(), *nonce));
         let asked =
@@ -127,6 +139,21 @@ impl Authority {
             .chain(during)
             .any(|(_, role)| role.is_some_and(may))
     }
+}
+
+/// So many different people have agreed.
+fn agreed(run: &Run, step: StepNo) -> Result<(), String> {
+    let consent = run.state().steps[step.index()].approval.as_deref();
+    let consent = consent.ok_or("an approval was closed that nobody asked for")?;
+    let people: BTreeSet<_> = consent.approvers().collect();
+    must(people.len() >= consent.asked.quorum as usize, || {
+        format!(
+            "{} step {}: {people:?} are not the {} who must agree",
+            run.key().run,
+            step.0,
+            consent.asked.quorum
+        )
+    })
 }
 
 fn consent_of(run: &Run, step: StepNo) -> Option<(Permission, &Consent)> {

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
+use engine::command::Command;
 use engine::event::RunStatus;
-use engine::id::RunKey;
+use engine::id::{CommandId, RunKey};
 
 use super::{Invariant, must};
 use crate::client::request_of;
 use crate::judge::{Known, Moment};
 
-/// Every request that was answered 202 has exactly one run, from that moment on; and in the end every run has ended.
+/// Every request that was answered 202 has exactly one run, from that moment on, and so has every alert; what was said
+/// to be decided is in the journal; and in the end every run has ended.
 #[derive(Default)]
 pub(crate) struct Conservation {
     of_request: BTreeMap<String, RunKey>,
@@ -40,6 +42,7 @@ impl Invariant for Conservation {
                     )
                 })
             }
+            Moment::Settled { run, id, command } => settled(run, *id, command, known),
             Moment::End => self.all_ended(known),
             _ => Ok(()),
         }
@@ -53,7 +56,7 @@ impl Conservation {
                 format!("{} is gone", run.run)
             })?;
         }
-        for (key, seen) in &known.runs {
+        for (key, seen) in known.sound() {
             let status: RunStatus = seen.run.status();
             must(status.is_end(), || {
                 let open = &seen.run.state().head.open;
@@ -70,4 +73,29 @@ impl Conservation {
         }
         Ok(())
     }
+}
+
+/// Who was told that a command is decided finds it in the journal, or finds that it is so already.
+fn settled(key: &RunKey, id: CommandId, command: &Command, known: &Known) -> Result<(), String> {
+    let seen = known
+        .runs
+        .get(key)
+        .ok_or("a command of no run was decided")?;
+    let decided = seen.entries.iter().any(|(record, _)| record.cause.id == id);
+    let state = seen.run.state();
+    let already = match command {
+        Command::Cancel { if_unchanged, .. } => *if_unchanged || state.head.stop.is_some(),
+        Command::Decide { approval, who, .. } => state.steps[approval.step.index()]
+            .approval
+            .as_deref()
+            .is_some_and(|consent| consent.decisions.iter().any(|(d, _)| d.who == *who)),
+        _ => false,
+    };
+    must(decided || already, || {
+        let name = command.name();
+        format!(
+            "{name} of {} was said to be decided, and is in no record",
+            key.run
+        )
+    })
 }

@@ -12,6 +12,7 @@ mod losable_memory;
 mod pinning;
 mod poison;
 mod time;
+mod values;
 mod write_ahead;
 
 use engine::event::Event;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(dependencies::Dependencies::default()),
         Box::new(pinning::Pinning),
         Box::new(time::Time::default()),
+        Box::new(values::Values),
         Box::new(cancel::Cancel::default()),
         Box::new(poison::Poison::default()),
         Box::new(bounds::Bounds),

@@ -9,7 +9,7 @@ use crate::judge::{Known, Moment};
 /// So many begun attempts of a step may be lost in a row.
 const LOST_MAX: u32 = 5;
 
-/// At most five begun attempts of a step are lost in a row, then it fails.
+/// At most five begun attempts of a step are lost in a row, then it fails; and no run, however damaged, stops others.
 #[derive(Default)]
 pub(crate) struct Poison {
     lost: BTreeMap<(RunKey, StepNo), u32>,
@@ -21,6 +21,9 @@ impl Invariant for Poison {
     }
 
     fn see(&mut self, moment: &Moment<'_>, _: &Known) -> Result<(), String> {
+        if let Moment::Stopped { why } = moment {
+            return Err(format!("an owner stopped, and all its runs with it: {why}"));
+        }
         let Moment::Appended { record, events, .. } = moment else {
             return Ok(());
         };

@@ -8,7 +8,10 @@ use engine::time::Timestamp;
 use super::{Invariant, must};
 use crate::judge::{Known, Moment, Seen};
 
-/// No timer early, each fires once; time in a journal never runs backwards, nor ahead of the clock.
+/// In calm weather nothing is done later than so many milliseconds after it was due.
+const LATE_MS: u64 = 60_000;
+
+/// No timer early and none lost, each fires once; time in a journal never runs backwards, nor ahead of the clock.
 #[derive(Default)]
 pub(crate) struct Time {
     not_before: BTreeMap<(RunKey, StepNo), Timestamp>,
@@ -23,6 +26,9 @@ impl Invariant for Time {
     }
 
     fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
+        if let Moment::Calm { since } = moment {
+            return fired(known, *since);
+        }
         let Moment::Appended {
             run,
             record,
@@ -95,4 +101,19 @@ impl Time {
             )
         })
     }
+}
+
+/// When nothing goes wrong, what is due is done.
+fn fired(known: &Known, since: Timestamp) -> Result<(), String> {
+    for (key, seen) in known.sound() {
+        let due = seen.run.due().map(|due| due.max(since));
+        let late = due.is_some_and(|due| known.now.millis_since(due) > LATE_MS);
+        must(!late, || {
+            format!(
+                "{} was due at {due:?}, and it is {} now",
+                key.run, known.now
+            )
+        })?;
+    }
+    Ok(())
 }
