@@ -273,6 +273,9 @@ pub struct Agent {
     pub executable: Option<Digest>,
     /// When this was read.
     pub read_at: Timestamp,
+    /// It registered itself, and nothing proves that it is who it says.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unauthenticated: bool,
 }
 
 impl Agent {
@@ -342,6 +345,12 @@ pub struct Instance {
     /// Digest of the [`Pinned`] form of each action that it offers.
     #[serde(default)]
     pub actions: BTreeMap<String, Digest>,
+    /// What people must know about it, such as what it does not offer and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// It registered itself: when it is taken for gone, should nothing be heard of it until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What a plugin's process is doing.

@@ -195,6 +195,17 @@ fn page(ctx: &Ctx, agent: &Value) -> String {
     if !text(agent, "description").is_empty() {
         page.push_str(&format!("{}\n", text(agent, "description")));
     }
+    if agent["authenticated"] == false {
+        page.push_str(
+            "unauthenticated: it registered itself, and nothing proves that it is who it says\n",
+        );
+    }
+    for note in instances(agent)
+        .map(|i| text(i, "note"))
+        .filter(|n| !n.is_empty())
+    {
+        page.push_str(&format!("{note}\n"));
+    }
     let mut table = Table::new(&["ACTION", "PERMISSION", "~PARAMETERS", "~DESCRIPTION"]);
     let actions = agent["actions"].as_array().cloned().unwrap_or_default();
     for action in &actions {

@@ -8,6 +8,8 @@ pub const PLUGIN_ADDR: &str = "MIRASTACK_PLUGIN_ADDR";
 pub const ADVERTISE_ADDR: &str = "MIRASTACK_PLUGIN_ADVERTISE_ADDR";
 /// The tenant that the plugin serves. Needed for registering.
 pub const TENANT_ID: &str = "MIRASTACK_PLUGIN_TENANT_ID";
+/// How often the plugin says that it lives, in whole seconds. Unset: as the engine asks it to.
+pub const HEARTBEAT_INTERVAL: &str = "MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL";
 /// The registration token, which the plugin sends with each call to the engine.
 pub const TOKEN: &str = "MIRASTACK_PLUGIN_TOKEN";
 /// The secret that each call to the plugin must carry. Its presence says that the plugin was started by the

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use ipnet::IpNet;
 
 /// An open, governed job runner for platform engineering.
 #[derive(Debug, Parser)]
@@ -58,6 +59,26 @@ pub(crate) struct Dev {
     /// programs `mirastack-agent-NAME` beside it.
     #[arg(long, value_name = "DIR", env = "MIRASTACK_PLUGINS")]
     pub(crate) plugins: Option<PathBuf>,
+
+    /// Networks in which agents may be that run by themselves and register, such as 10.1.0.0/16, besides this machine.
+    /// They do not authenticate, and nothing on the way there is encrypted.
+    #[arg(
+        long,
+        value_name = "NETWORK,…",
+        value_delimiter = ',',
+        env = "MIRASTACK_AGENT_NETWORKS"
+    )]
+    pub(crate) agent_networks: Vec<IpNet>,
+
+    /// Agents that run by themselves and whose MODIFY and ADMIN actions are offered all the same, and which get secret
+    /// settings. Without this they only read.
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        env = "MIRASTACK_TRUST_AGENTS"
+    )]
+    pub(crate) trust_agents: Vec<String>,
 
     /// What to log: a level (error, warn, info, debug, trace) or a filter such as `info,scheduler=debug`.
     #[arg(

@@ -18,8 +18,8 @@ use store::seal::{RootKey, Seal};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use worker::Worker;
 use worker::plugins::{Plugins, Site};
+use worker::{PluginsConfig, RemoteConfig, Worker};
 
 use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
@@ -248,7 +248,15 @@ async fn open_plugins(
         environment: std::env::vars().collect(),
         alone: true,
     };
-    let config = worker::Config::default().plugins;
+    let remote = RemoteConfig {
+        networks: dev.agent_networks.clone(),
+        trusted: dev.trust_agents.clone(),
+        ..RemoteConfig::default()
+    };
+    let config = PluginsConfig {
+        remote,
+        ..PluginsConfig::default()
+    };
     Plugins::open(config, site, backend.clone(), Seal::new(key))
         .await
         .context("plugins")

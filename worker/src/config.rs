@@ -1,5 +1,8 @@
+use std::net::IpAddr;
+
 use engine::duration::Duration;
 use engine::id::Shard;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// What can be set about a worker. The defaults suit one machine.
@@ -52,6 +55,43 @@ pub struct Plugins {
     pub manifest: Duration,
     /// A running plugin is asked for its health so often.
     pub health: Duration,
+    /// Plugins that run by themselves and register.
+    pub remote: Remote,
+}
+
+/// What can be set about plugins that this worker did not start. None of them authenticates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Remote {
+    /// Where they may be besides this machine, such as `10.1.0.0/16`. Nothing on the way there is encrypted.
+    pub networks: Vec<IpNet>,
+    /// Those whose MODIFY and ADMIN actions are offered, and which get secret settings.
+    pub trusted: Vec<String>,
+    /// One that was not heard of for so long is gone. They are asked to say something nine times in it.
+    pub lease: Duration,
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self {
+            networks: Vec::new(),
+            trusted: Vec::new(),
+            lease: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Remote {
+    /// Whether a plugin may be there.
+    pub(crate) fn reaches(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        ip.is_loopback() || self.networks.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Whether the configuration names it.
+    pub(crate) fn trusts(&self, name: &str) -> bool {
+        self.trusted.iter().any(|trusted| trusted == name)
+    }
 }
 
 impl Default for Plugins {
@@ -62,6 +102,7 @@ impl Default for Plugins {
             stop: Duration::from_secs(5),
             manifest: Duration::from_secs(10),
             health: Duration::from_secs(30),
+            remote: Remote::default(),
         }
     }
 }
@@ -85,11 +126,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_plugin_may_be_here_and_in_the_networks_that_are_named() {
+        let remote = Remote {
+            networks: vec!["10.1.0.0/16".parse().expect("a network")],
+            ..Remote::default()
+        };
+        for (ip, may) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.1.200.3", true),
+            ("::ffff:10.1.200.3", true),
+            ("10.2.0.1", false),
+            ("0.0.0.0", false),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(remote.reaches(ip.parse().expect("an address")), may, "{ip}");
+        }
+    }
+
+    #[test]
     fn the_defaults_stay_as_they_are_documented() {
         let printed = serde_json::to_value(Config::default()).expect("plain values");
         let expected = serde_json::json!({
             "pool": "default", "slots": 100, "held_max": 1_000, "ready": "15s", "checkpoints": "1d", "drain": "8s",
-            "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s" },
+            "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s",
+                "remote": { "networks": [], "trusted": [], "lease": "1m30s" } },
         });
         assert_eq!(printed, expected);
         assert!(serde_json::from_str::<Config>(r#"{"slot": 1}"#).is_err());

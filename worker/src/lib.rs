@@ -29,7 +29,7 @@ mod secrets;
 mod sink;
 
 pub use caller::{CallResult, Caller, Change, Events, LookUpResult, NotSent, PluginCall, Said};
-pub use config::{Config, Place, Plugins as PluginsConfig};
+pub use config::{Config, Place, Plugins as PluginsConfig, Remote as RemoteConfig};
 pub use mask::Masks;
 
 /// A worker that has not begun.

@@ -86,6 +86,8 @@ pub(crate) struct Shown {
     description: String,
     /// `native` or `json`.
     form: String,
+    /// Whether anything proves that it is who it says. One that registers itself proves nothing.
+    authenticated: bool,
     /// stopped, starting, ready, unhealthy or backoff.
     state: &'static str,
     /// What it can do: `{id, description, permission, input, output, idempotent, lookup, settle_ms, timeout_ms}`.
@@ -128,6 +130,8 @@ struct ShownInstance {
     /// When it is started again.
     #[schema(value_type = Option<String>, format = DateTime)]
     next_start: Option<Timestamp>,
+    /// What is to be known about it, such as what it does not offer and why.
+    note: Option<String>,
 }
 
 /// What an agent says about itself.
@@ -171,7 +175,10 @@ impl Shown {
     fn of(gate: &Gate, tenant: &Tenant, agent: &Agent) -> Self {
         let manifest = &agent.manifest;
         let prefix = format!("{}{}/", Kind::Plugins.of(tenant), manifest.name);
-        let instances = gate.plugins.under(&prefix);
+        let now = gate.now();
+        let mut instances = gate.plugins.under(&prefix);
+        // One that registered and was not heard of is gone, also where its worker is gone and cannot say so.
+        instances.retain(|(_, kept)| kept.value.expires_at.is_none_or(|at| now < at));
         let config = config_of(gate, tenant, &manifest.name);
         let newest = instances
             .iter()
@@ -182,6 +189,7 @@ impl Shown {
             version: manifest.version.clone(),
             description: manifest.description.clone(),
             form: agent.form.clone(),
+            authenticated: !agent.unauthenticated,
             state: state(&instances),
             actions: manifest.actions.clone(),
             settings: manifest.settings.clone(),
@@ -207,6 +215,7 @@ impl ShownInstance {
             restarts: instance.restarts,
             last_error: instance.last_error.clone(),
             next_start: instance.next_start,
+            note: instance.note.clone(),
         }
     }
 }

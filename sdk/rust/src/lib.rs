@@ -29,6 +29,12 @@
 //! runs, settings, deadlines, cancellation, fences against attempts that were overtaken, the manifest
 //! (`--manifest`), and ending together with the engine that started it.
 //!
+//! An agent's program runs in two ways. Put where the engine looks for plugins, it is started when it is needed and
+//! ends with the engine. Started by you with `--engine 127.0.0.1:50051`, it registers there, says that it lives as
+//! often as the engine asks, registers again after a restart of the engine, and says good-bye on SIGTERM. It
+//! authenticates in no way then, so the engine offers its MODIFY and ADMIN actions only where its configuration
+//! trusts the agent by name.
+//!
 //! What the SDK never does: call another system, retry your function, or keep anything on disk.
 //!
 //! Start reading at [`Agent`]; [`ActionError`] says how to fail well; `testing` (feature `testing`) cuts and

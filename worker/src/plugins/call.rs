@@ -40,11 +40,26 @@ pub(super) async fn execute(
     let _running = instance.launch.begin(call.job.key.run, Arc::clone(&events));
     let options = options(call, due);
     let request = request(call, options.timeout);
+    let mut unanswered = Unanswered(Some(instance));
     let result = match follow(instance, &request, &options, events.as_ref()).await {
-        Ok(response) => answered(response),
+        Ok(response) => {
+            unanswered.0 = None;
+            answered(response)
+        }
         Err(failure) => failed(instance, failure).await,
     };
     clean(&instance.launch, result)
+}
+
+/// A call that ends without an answer, cut or not, puts its instance in doubt: where there is another, that comes first.
+struct Unanswered<'a>(Option<&'a Instance>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(instance) = self.0 {
+            instance.doubt(true);
+        }
+    }
 }
 
 /// A result without the secrets that the plugin was ever given: those of its settings come back as easily as a call's.

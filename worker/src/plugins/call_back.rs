@@ -1,9 +1,10 @@
 //! What plugins may ask of us: their own settings and cache, and words about what they are running now.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::id::RunId;
+use engine::id::{RunId, Tenant};
 use proto::engine_server::Engine;
 use proto::metadata::{AUTHORIZATION, PLUGIN_NAME};
 use proto::v1::{
@@ -17,11 +18,10 @@ use proto::v1::{
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, async_trait};
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::Common;
 use super::launches::Launch;
-use super::settings;
+use super::{Common, remote, settings};
 use crate::caller::Said;
 
 /// How long a value stays in the cache when the plugin does not say, and at most.
@@ -31,16 +31,41 @@ const CACHE_TTL_MAX: Duration = Duration::from_secs(86_400);
 const CACHE_KEY_MAX: usize = 1024;
 const CACHE_KEYS_MAX: usize = 1_000;
 
-/// The engine's service for co-located plugins.
+/// The engine's service for plugins: those that we started, told by their tokens, and those that registered without.
 pub(super) struct Service(pub(super) Arc<Common>);
 
+/// Who asks.
+enum Asker {
+    /// A process that we started.
+    Ours(Arc<Launch>),
+    /// A plugin that runs by itself, at this address. Nothing proves who it is.
+    Stranger(IpAddr),
+}
+
+/// For whom a question may be answered: a process of ours, or the instances that a stranger may be.
+struct Party {
+    tenant: Tenant,
+    launches: Vec<Arc<Launch>>,
+    /// Where its cache is.
+    cache: String,
+}
+
 impl Service {
-    /// Which of our processes asks. Nobody else is answered.
-    fn caller<T>(&self, request: &Request<T>) -> Result<Arc<Launch>, Status> {
+    fn asker<T>(&self, request: &Request<T>) -> Result<Asker, Status> {
         let refused = || {
             Status::unauthenticated("the call does not carry the token of a plugin that runs here")
         };
         let metadata = request.metadata();
+        if metadata.get(AUTHORIZATION).is_none() {
+            let address = request.remote_addr().map(|address| address.ip());
+            let remote = &self.0.config.remote;
+            let allowed = address.filter(|ip| remote.reaches(*ip));
+            return allowed.map(Asker::Stranger).ok_or_else(|| {
+                Status::permission_denied(
+                    "plugins without a token may call from this machine and from the networks that the engine's configuration names",
+                )
+            });
+        }
         let token = text(metadata, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
         let launch = self
             .0
@@ -50,26 +75,71 @@ impl Service {
         if text(metadata, PLUGIN_NAME).is_some_and(|name| name != launch.name) {
             return Err(foreign("another plugin's name"));
         }
-        Ok(launch)
+        Ok(Asker::Ours(launch))
     }
 
-    /// The same, for a request that names its tenant, which must be the one that the process serves.
-    fn caller_of<T>(&self, request: &Request<T>, tenant: &str) -> Result<Arc<Launch>, Status> {
-        let launch = self.caller(request)?;
-        if tenant.is_empty() || tenant == launch.tenant.as_str() {
-            return Ok(launch);
+    /// For whom a question of a tenant's plugin is answered. A stranger is believed to be what it says, of those that
+    /// registered.
+    fn party<T>(
+        &self,
+        request: &Request<T>,
+        tenant: &str,
+        name: Option<&str>,
+    ) -> Result<Party, Status> {
+        match self.asker(request)? {
+            Asker::Ours(launch) => {
+                if !tenant.is_empty() && tenant != launch.tenant.as_str() {
+                    return Err(foreign("another tenant"));
+                }
+                Ok(Party {
+                    tenant: launch.tenant.clone(),
+                    cache: format!("cache/{}/{}", launch.tenant, launch.name),
+                    launches: vec![launch],
+                })
+            }
+            Asker::Stranger(_) => {
+                let tenants = &self.0.site.tenants;
+                let name = name.or_else(|| text(request.metadata(), PLUGIN_NAME));
+                let found = tenants.iter().find(|t| t.as_str() == tenant);
+                let remotes = found
+                    .map(|t| self.0.remotes.of(t, name))
+                    .unwrap_or_default();
+                let launches: Vec<_> = remotes.iter().map(|r| Arc::clone(r.launch())).collect();
+                match (found, launches.is_empty()) {
+                    (Some(tenant), false) => Ok(Party {
+                        tenant: tenant.clone(),
+                        // Not every stranger says its name; `-` is no plugin's.
+                        cache: format!("cache/{tenant}/-"),
+                        launches,
+                    }),
+                    _ => Err(Status::permission_denied(
+                        "no such plugin of this tenant is registered: register first",
+                    )),
+                }
+            }
         }
-        Err(foreign("another tenant"))
     }
 
-    async fn cached(&self, launch: &Launch, key: String) -> Result<CacheEntry, Status> {
-        let value = self.0.ports.memory.get(&cache_key(launch, &key)?).await;
+    async fn cached(&self, party: &Party, key: String) -> Result<CacheEntry, Status> {
+        let value = self.0.ports.memory.get(&party.cache_key(&key)?).await;
         let value = value.map_err(|e| Status::unavailable(e.to_string()))?;
         Ok(CacheEntry {
             key,
             found: value.is_some(),
             value: value.unwrap_or_default().into(),
         })
+    }
+}
+
+impl Party {
+    /// Each plugin of each tenant that we know has a cache of its own.
+    fn cache_key(&self, key: &str) -> Result<String, Status> {
+        if key.is_empty() || key.len() > CACHE_KEY_MAX {
+            return Err(Status::invalid_argument(format!(
+                "a cache key has 1 to {CACHE_KEY_MAX} bytes"
+            )));
+        }
+        Ok(format!("{}/{key}", self.cache))
     }
 }
 
@@ -81,44 +151,56 @@ fn foreign(what: &str) -> Status {
     Status::permission_denied(format!("the token was not given for {what}"))
 }
 
-/// Each plugin of each tenant has a cache of its own.
-fn cache_key(launch: &Launch, key: &str) -> Result<String, Status> {
-    if key.is_empty() || key.len() > CACHE_KEY_MAX {
-        return Err(Status::invalid_argument(format!(
-            "a cache key has 1 to {CACHE_KEY_MAX} bytes"
-        )));
-    }
-    Ok(format!("cache/{}/{}/{key}", launch.tenant, launch.name))
-}
-
 #[async_trait]
 impl Engine for Service {
     async fn register_plugin(
         &self,
         request: Request<RegisterPluginRequest>,
     ) -> Result<RegisterPluginResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
+        let asker = self.asker(&request)?;
         let asked = request.into_inner();
-        if asked.name != launch.name {
-            return Err(foreign("another plugin's name"));
+        match asker {
+            Asker::Ours(launch) => {
+                if !asked.tenant_id.is_empty() && asked.tenant_id != launch.tenant.as_str() {
+                    return Err(foreign("another tenant"));
+                }
+                if asked.name != launch.name {
+                    return Err(foreign("another plugin's name"));
+                }
+                if asked.instance_id.is_empty() || !launch.register(&asked.instance_id) {
+                    return Err(foreign("another instance"));
+                }
+                Ok(welcome(&launch.tenant, &asked))
+            }
+            Asker::Stranger(peer) => match remote::register(&self.0, peer, &asked).await {
+                Ok(remote) => Ok(welcome(&remote.launch().tenant, &asked)),
+                Err(error) => {
+                    warn!(agent = asked.name, error, "a plugin was not let in");
+                    Ok(RegisterPluginResponse {
+                        error,
+                        ..RegisterPluginResponse::default()
+                    })
+                }
+            },
         }
-        if asked.instance_id.is_empty() || !launch.register(&asked.instance_id) {
-            return Err(foreign("another instance"));
-        }
-        Ok(RegisterPluginResponse {
-            success: true,
-            plugin_id: format!("{}/{}/{}", launch.tenant, launch.name, asked.instance_id),
-            ..RegisterPluginResponse::default()
-        })
     }
 
     async fn deregister_plugin(
         &self,
         request: Request<DeregisterPluginRequest>,
     ) -> Result<DeregisterPluginResponse, Status> {
-        // Its end is seen where its process is watched; this is only polite.
-        let launch = self.caller(&request)?;
-        let acknowledged = launch.is_instance(&request.get_ref().instance_id);
+        let asker = self.asker(&request)?;
+        let DeregisterPluginRequest { name, instance_id } = request.into_inner();
+        let acknowledged = match asker {
+            // Its end is seen where its process is watched; this is only polite.
+            Asker::Ours(launch) => launch.is_instance(&instance_id),
+            Asker::Stranger(_) => {
+                let remotes = &self.0.remotes;
+                remotes
+                    .find(&name, &instance_id)
+                    .is_some_and(|remote| remotes.remove(&remote))
+            }
+        };
         Ok(DeregisterPluginResponse { acknowledged })
     }
 
@@ -126,10 +208,22 @@ impl Engine for Service {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<HeartbeatResponse, Status> {
-        let launch = self.caller(&request)?;
+        let asker = self.asker(&request)?;
+        let HeartbeatRequest { name, instance_id } = request.into_inner();
+        let (known, beat_s) = match asker {
+            Asker::Ours(launch) => (launch.is_instance(&instance_id), 0),
+            Asker::Stranger(_) => {
+                let remote = self.0.remotes.find(&name, &instance_id);
+                if let Some(remote) = &remote {
+                    remote.heard();
+                }
+                (remote.is_some(), remote::beat_s(&self.0))
+            }
+        };
         Ok(HeartbeatResponse {
             acknowledged: true,
-            re_register_required: !launch.is_instance(&request.get_ref().instance_id),
+            re_register_required: !known,
+            heartbeat_interval_seconds: beat_s,
             ..HeartbeatResponse::default()
         })
     }
@@ -138,13 +232,18 @@ impl Engine for Service {
         &self,
         request: Request<GetConfigRequest>,
     ) -> Result<GetConfigResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
-        if request.get_ref().plugin_name != launch.name {
-            return Err(foreign("another plugin's settings"));
+        let asked = request.get_ref();
+        let party = self.party(&request, &asked.tenant_id, Some(&asked.plugin_name))?;
+        let mut settings = settings::Settings::default();
+        // Each of them: what is secret is hidden in what any of them writes.
+        for launch in &party.launches {
+            if asked.plugin_name != launch.name {
+                return Err(foreign("another plugin's settings"));
+            }
+            settings = settings::in_force(&self.0, launch)
+                .await
+                .map_err(Status::unavailable)?;
         }
-        let settings = settings::in_force(&self.0, &launch)
-            .await
-            .map_err(Status::unavailable)?;
         Ok(GetConfigResponse {
             config_json: serde_json::to_string(&settings.values).unwrap_or_default(),
             config: settings.values.into_iter().collect(),
@@ -156,9 +255,8 @@ impl Engine for Service {
         &self,
         request: Request<CacheGetRequest>,
     ) -> Result<CacheGetResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
-        let CacheEntry { value, found, .. } =
-            self.cached(&launch, request.into_inner().key).await?;
+        let party = self.party(&request, &request.get_ref().tenant_id, None)?;
+        let CacheEntry { value, found, .. } = self.cached(&party, request.into_inner().key).await?;
         Ok(CacheGetResponse { value, found })
     }
 
@@ -166,7 +264,7 @@ impl Engine for Service {
         &self,
         request: Request<CacheGetBatchRequest>,
     ) -> Result<CacheGetBatchResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
+        let party = self.party(&request, &request.get_ref().tenant_id, None)?;
         let keys = request.into_inner().keys;
         if keys.len() > CACHE_KEYS_MAX {
             return Err(Status::invalid_argument(format!(
@@ -176,7 +274,7 @@ impl Engine for Service {
         let mut entries = Vec::with_capacity(keys.len());
         let mut bytes = 0;
         for key in keys {
-            let entry = self.cached(&launch, key).await?;
+            let entry = self.cached(&party, key).await?;
             bytes += entry.value.len();
             if bytes > proto::limits::MESSAGE {
                 return Err(Status::resource_exhausted(
@@ -192,7 +290,7 @@ impl Engine for Service {
         &self,
         request: Request<CacheSetRequest>,
     ) -> Result<CacheSetResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
+        let party = self.party(&request, &request.get_ref().tenant_id, None)?;
         let asked = request.into_inner();
         let seconds = u64::try_from(asked.ttl_seconds).unwrap_or(0);
         let ttl = if seconds == 0 {
@@ -204,7 +302,7 @@ impl Engine for Service {
             .0
             .ports
             .memory
-            .put(&cache_key(&launch, &asked.key)?, &asked.value, ttl)
+            .put(&party.cache_key(&asked.key)?, &asked.value, ttl)
             .await;
         Ok(CacheSetResponse {
             success: put.is_ok(),
@@ -216,19 +314,19 @@ impl Engine for Service {
         &self,
         request: Request<PublishResultRequest>,
     ) -> Result<PublishResultResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
+        let party = self.party(&request, &request.get_ref().tenant_id, None)?;
         let asked = request.into_inner();
         let runs = asked
             .execution_id
             .parse::<RunId>()
-            .is_ok_and(|run| launch.runs(run));
+            .is_ok_and(|run| party.launches.iter().any(|launch| launch.runs(run)));
         if !runs {
             return Err(Status::permission_denied(
                 "this plugin does not run that execution now",
             ));
         }
         debug!(
-            agent = launch.name,
+            tenant = %party.tenant,
             run = asked.execution_id,
             success = asked.success,
             "a plugin published a result"
@@ -240,7 +338,7 @@ impl Engine for Service {
         &self,
         request: Request<RequestApprovalRequest>,
     ) -> Result<RequestApprovalResponse, Status> {
-        self.caller(&request)?;
+        self.asker(&request)?;
         Err(Status::permission_denied(
             "a plugin does not ask for consent itself: declare the action as MODIFY or ADMIN, and the engine asks before it is called",
         ))
@@ -250,19 +348,22 @@ impl Engine for Service {
         &self,
         request: Request<LogEventRequest>,
     ) -> Result<LogEventResponse, Status> {
-        let launch = self.caller_of(&request, &request.get_ref().tenant_id)?;
-        let asked = request.into_inner();
+        let asked = request.get_ref();
+        let name = Some(asked.plugin_name.as_str()).filter(|name| !name.is_empty());
+        let party = self.party(&request, &asked.tenant_id, name)?;
         let level = match asked.severity.as_str() {
             "debug" => "debug",
             "warn" | "warning" => "warn",
             "error" => "error",
             _ => "info",
         };
-        let message = launch.clean(&asked.event_type);
-        debug!(target: "plugin", agent = launch.name, level, message);
-        for listener in launch.listeners() {
-            let message = message.clone();
-            listener.said(Said::Log { level, message }).await;
+        for launch in &party.launches {
+            let message = launch.clean(&asked.event_type);
+            debug!(target: "plugin", agent = launch.name, level, message);
+            for listener in launch.listeners() {
+                let message = message.clone();
+                listener.said(Said::Log { level, message }).await;
+            }
         }
         Ok(LogEventResponse { acknowledged: true })
     }
@@ -271,7 +372,7 @@ impl Engine for Service {
         &self,
         request: Request<CallPluginRequest>,
     ) -> Result<CallPluginResponse, Status> {
-        self.caller(&request)?;
+        self.asker(&request)?;
         Err(Status::permission_denied(
             "a plugin does not call another one: make the call a step of the workflow",
         ))
@@ -281,12 +382,20 @@ impl Engine for Service {
         &self,
         request: Request<ListKpIsRequest>,
     ) -> Result<ListKpIsResponse, Status> {
-        self.caller_of(&request, &request.get_ref().tenant_id)?;
+        self.party(&request, &request.get_ref().tenant_id, None)?;
         Ok(ListKpIsResponse::default())
     }
 
     async fn get_kpi(&self, request: Request<GetKpiRequest>) -> Result<GetKpiResponse, Status> {
-        self.caller_of(&request, &request.get_ref().tenant_id)?;
+        self.party(&request, &request.get_ref().tenant_id, None)?;
         Ok(GetKpiResponse::default())
+    }
+}
+
+fn welcome(tenant: &Tenant, asked: &RegisterPluginRequest) -> RegisterPluginResponse {
+    RegisterPluginResponse {
+        success: true,
+        plugin_id: format!("{tenant}/{}/{}", asked.name, asked.instance_id),
+        ..RegisterPluginResponse::default()
     }
 }

@@ -52,6 +52,8 @@ struct Applied {
 struct Usage {
     calls: usize,
     last: Instant,
+    /// A call of it was lost, and nothing was heard of it since.
+    doubtful: bool,
     /// It is being stopped, and takes no more calls.
     closed: bool,
 }
@@ -76,6 +78,7 @@ impl Instance {
             usage: Mutex::new(Usage {
                 calls: 0,
                 last: Instant::now(),
+                doubtful: false,
                 closed: false,
             }),
             dead: watch::Sender::new(false),
@@ -96,6 +99,22 @@ impl Instance {
         usage.calls += 1;
         drop(usage);
         Some(Use(self))
+    }
+
+    /// Where others do the same, those that come first are called rather.
+    pub(super) fn rank(&self) -> (bool, usize) {
+        let usage = self.usage();
+        (usage.doubtful, usage.calls)
+    }
+
+    /// A call of it was lost (`true`), or it was heard of.
+    pub(super) fn doubt(&self, doubtful: bool) {
+        self.usage().doubtful = doubtful;
+    }
+
+    /// It takes no more calls; those that run go on.
+    pub(super) fn close(&self) {
+        self.usage().closed = true;
     }
 
     /// It will be used in a moment.

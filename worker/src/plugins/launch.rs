@@ -160,7 +160,7 @@ fn agrees(agent: &Agent, said: &Manifest) -> bool {
     agent.manifest.name == said.name && offered(&agent.manifest) == offered(said)
 }
 
-fn offered(manifest: &Manifest) -> BTreeMap<String, Digest> {
+pub(super) fn offered(manifest: &Manifest) -> BTreeMap<String, Digest> {
     let digest = |a| registry::action_digest(&manifest.name, a);
     manifest
         .actions

@@ -1,4 +1,4 @@
-//! What was handed to each process that we started, and what it is doing with it: the ground on which it may call us.
+//! What was handed to each process that we call, and what it is doing with it: the ground on which it may call us.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ pub(super) struct Launch {
     pub(super) token: Zeroizing<String>,
     /// Proves to the process that it is us who call.
     pub(super) call_secret: Zeroizing<String>,
+    /// Whether it may know secrets.
+    pub(super) trusted: bool,
     /// What the process calls itself, once it has registered.
     registered: watch::Sender<Option<String>>,
     running: Mutex<Running>,
@@ -40,11 +42,17 @@ struct Call {
 
 impl Launch {
     pub(super) fn new(tenant: Tenant, name: String) -> Arc<Self> {
+        Self::of(tenant, name, true)
+    }
+
+    /// One that we did not start: nobody knows its token, and nobody its secret.
+    pub(super) fn of(tenant: Tenant, name: String, trusted: bool) -> Arc<Self> {
         Arc::new(Self {
             tenant,
             name,
             token: random(),
             call_secret: random(),
+            trusted,
             registered: watch::Sender::new(None),
             running: Mutex::default(),
             masks: Mutex::default(),

@@ -25,6 +25,8 @@ use crate::config;
 const CONFLICTS_MAX: u32 = 5;
 /// So many agents of a tenant are looked through for those whose programs are gone.
 const AGENTS_MAX: usize = 10_000;
+/// With so many agents in a tenant none may add itself any more.
+const REMOTE_MAX: usize = 1_000;
 
 /// The agent that this program is, as the registry has it now. Its manifest is read from the program only where the
 /// executable is not the one that the registry knows.
@@ -69,6 +71,7 @@ async fn read(
         form: "native".to_owned(),
         executable,
         read_at: common.ports.clock.now(),
+        unauthenticated: false,
     };
     store(common, tenant, &agent).await?;
     Ok(agent)
@@ -97,6 +100,13 @@ pub(super) async fn forget_others(common: &Common, tenant: &Tenant, keep: impl F
             let _ = registry.delete(&item.key, item.revision).await;
         }
     }
+}
+
+/// Whether the tenant has so many agents that no more may add themselves.
+pub(super) async fn is_full(common: &Common, tenant: &Tenant) -> Result<bool, String> {
+    let prefix = Kind::Agents.of(tenant);
+    let listed = common.ports.registry.list(&prefix, "", REMOTE_MAX).await;
+    Ok(listed.map_err(|e| e.to_string())?.len() >= REMOTE_MAX)
 }
 
 /// What the program prints with `--manifest`.
@@ -139,6 +149,12 @@ async fn output(mut command: Command) -> io::Result<Vec<u8>> {
 /// The manifest in these bytes, when it and every schema in it can be used.
 fn checked(bytes: &[u8]) -> Result<Manifest, String> {
     let manifest = converted(proto::manifest::Manifest::parse(bytes).map_err(|e| e.to_string())?);
+    check_schemas(&manifest)?;
+    Ok(manifest)
+}
+
+/// Whether every schema in it can be used.
+pub(super) fn check_schemas(manifest: &Manifest) -> Result<(), String> {
     for action in &manifest.actions {
         for (what, schema) in [
             ("input", Some(&action.input)),
@@ -150,7 +166,7 @@ fn checked(bytes: &[u8]) -> Result<Manifest, String> {
             }
         }
     }
-    Ok(manifest)
+    Ok(())
 }
 
 fn converted(manifest: proto::manifest::Manifest) -> Manifest {
@@ -203,7 +219,7 @@ async fn digest_of(path: &Path) -> Result<Digest, String> {
     }
 }
 
-async fn stored(
+pub(super) async fn stored(
     common: &Common,
     tenant: &Tenant,
     name: &str,
@@ -222,7 +238,7 @@ async fn stored(
 }
 
 /// Writes the agent, unless the registry says the same already.
-async fn store(common: &Common, tenant: &Tenant, agent: &Agent) -> Result<(), String> {
+pub(super) async fn store(common: &Common, tenant: &Tenant, agent: &Agent) -> Result<(), String> {
     let key = Kind::Agents.key(tenant, &agent.manifest.name);
     for _ in 0..CONFLICTS_MAX {
         let item = common
@@ -231,8 +247,12 @@ async fn store(common: &Common, tenant: &Tenant, agent: &Agent) -> Result<(), St
             .get(&key)
             .await
             .map_err(|e| e.to_string())?;
-        let same =
-            |old: Agent| old.manifest == agent.manifest && old.executable == agent.executable;
+        let same = |old: Agent| {
+            Agent {
+                read_at: agent.read_at,
+                ..old
+            } == *agent
+        };
         if item
             .as_ref()
             .is_some_and(|i| registry::decode(&i.value).is_ok_and(same))

@@ -1,13 +1,14 @@
-//! Plugins that live on the worker's machine: found, started when they are first needed, called, watched, stopped.
+//! Plugins: those on the worker's machine, found, started when they are first needed, called, watched, stopped; and
+//! those that run by themselves and register.
 //!
-//! This is the only module that talks to plugins. A plugin is called over one warm connection to a process that this
-//! worker started itself and handed a secret; a process that is gone is known to be dead, and none is ever taken for
-//! another. Nothing here decides what a lost call means.
+//! This is the only module that talks to plugins. One of our own is called over one warm connection to a process that
+//! this worker started itself and handed a secret; a process that is gone is known to be dead, and none is ever taken
+//! for another. One that registered proves nothing, and gets less. Nothing here decides what a lost call means.
 //!
-//! Start reading at [`Plugins`]; `plugin.rs` is the life of one plugin, `call.rs` one call, `engine.rs` what plugins may
-//! ask of us.
+//! Start reading at [`Plugins`]; `plugin.rs` is the life of one that we start, `remote.rs` of one that registers,
+//! `call.rs` one call, `call_back.rs` what plugins may ask of us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,12 +43,15 @@ mod manifest;
 mod notice;
 mod plugin;
 mod process;
+mod remote;
+mod remotes;
 mod settings;
 mod starter;
 
 use instance::{Instance, Use};
 use launches::Launches;
 use plugin::Plugin;
+use remotes::Remotes;
 use starter::Starter;
 
 /// How long one call of a plugin to the engine may take.
@@ -94,6 +98,9 @@ pub(crate) struct Common {
     seal: Seal,
     starter: Starter,
     launches: Launches,
+    /// The names of the programs that are plugins here: nobody else may bear them.
+    installed: BTreeSet<String>,
+    remotes: Remotes,
     stopping: CancellationToken,
 }
 
@@ -110,6 +117,7 @@ impl Plugins {
         seal: Seal,
     ) -> io::Result<Self> {
         let starter = Starter::new(&tokio::runtime::Handle::current())?;
+        let (found, mut problems) = discover::find(&site);
         let common = Arc::new(Common {
             config,
             site,
@@ -117,10 +125,11 @@ impl Plugins {
             seal,
             starter,
             launches: Launches::default(),
+            installed: found.iter().map(|program| program.name.clone()).collect(),
+            remotes: Remotes::default(),
             stopping: CancellationToken::new(),
         });
         let mut plugins = BTreeMap::new();
-        let (found, mut problems) = discover::find(&common.site);
         for tenant in &common.site.tenants {
             let read = found
                 .iter()
@@ -181,7 +190,9 @@ impl Plugins {
             () = stop.cancelled() => {}
             served = serving => return served.map_err(io::Error::other),
             () = settings::follow(self) => {}
+            () = remote::tend(&self.common) => {}
         }
+        remote::leave(&self.common).await;
         self.stop().await;
         Ok(())
     }
@@ -195,7 +206,9 @@ impl Plugins {
 
     /// How an agent is; it is started for that if need be. `None`: there is none of that name.
     pub async fn health(&self, tenant: &Tenant, name: &str) -> Option<Health> {
-        let plugin = self.plugins.get(&(tenant.clone(), name.to_owned()))?;
+        let Some(plugin) = self.plugins.get(&(tenant.clone(), name.to_owned())) else {
+            return remote::health(&self.common, tenant, name).await;
+        };
         let patience = config::time(self.common.config.start);
         let health = match self.up(plugin, patience).await {
             Ok(instance) => instance.health(&self.common).await,
@@ -209,11 +222,25 @@ impl Plugins {
         Some(health)
     }
 
-    fn plugin(&self, tenant: &Tenant, name: &str) -> Result<&Arc<Plugin>, NotSent> {
-        let key = (tenant.clone(), name.to_owned());
-        self.plugins.get(&key).ok_or_else(|| {
-            NotSent::NotOffered(format!("this worker has no agent called {name}: put its executable into the plugins' folder"))
-        })
+    /// A process that fits, wherever it is: started if need be, or waited for.
+    async fn find(
+        &self,
+        job: &Job,
+        fits: impl Fn(&Instance) -> Result<(), NotSent>,
+        within: Duration,
+    ) -> Result<Arc<Instance>, NotSent> {
+        let (tenant, name) = (&job.key.tenant, &job.action.name.agent);
+        if let Some(plugin) = self.plugins.get(&(tenant.clone(), name.clone())) {
+            let instance = self.up(plugin, within).await?;
+            return fits(&instance).map(|()| instance);
+        }
+        let known = manifest::stored(&self.common, tenant, name).await;
+        if known.map_err(NotSent::Unavailable)?.is_none() {
+            return Err(NotSent::NotOffered(format!(
+                "this worker has no agent called {name}: put its executable into the plugins' folder, or let it register"
+            )));
+        }
+        self.common.remotes.pick((tenant, name), fits, within).await
     }
 
     /// The running process of a plugin; starts it if need be, and waits until it can be called.
@@ -235,6 +262,9 @@ impl Plugins {
         for plugin in self.plugins.values() {
             plugin.stopped(&self.common).await;
         }
+        for tenant in &self.common.site.tenants {
+            notice::forget_remote(&self.common, tenant).await;
+        }
         if self.common.site.alone {
             for tenant in &self.common.site.tenants {
                 manifest::forget_others(&self.common, tenant, |name| {
@@ -255,9 +285,7 @@ impl Plugins {
 #[async_trait]
 impl Caller for Plugins {
     async fn ready(&self, job: &Job, settings: u64, within: Duration) -> Result<(), NotSent> {
-        let plugin = self.plugin(&job.key.tenant, &job.action.name.agent)?;
-        let instance = self.up(plugin, within).await?;
-        instance.offers(&job.action)?;
+        let instance = self.find(job, |i| i.offers(&job.action), within).await?;
         instance.touch();
         instance.newest_settings(&self.common, settings).await
     }
@@ -284,13 +312,14 @@ impl Caller for Plugins {
 impl Plugins {
     /// The process to make this call with. It is in use until the answer is dropped.
     async fn instance(&self, call: &PluginCall<'_>) -> Result<Use, NotSent> {
-        let plugin = self.plugin(&call.job.key.tenant, &call.job.action.name.agent)?;
+        let fits = |instance: &Instance| {
+            instance.offers(&call.job.action)?;
+            instance.works_with(call.settings)
+        };
         let due = Instant::now() + call.ready;
         loop {
             let within = due.saturating_duration_since(Instant::now());
-            let instance = self.up(plugin, within).await?;
-            instance.offers(&call.job.action)?;
-            instance.works_with(call.settings)?;
+            let instance = self.find(call.job, fits, within).await?;
             if let Some(in_use) = instance.begin() {
                 return Ok(in_use);
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::id::Tenant;
-use engine::registry::{self, Health, InstanceState};
+use engine::registry::{self, Health, InstanceState, Kind};
 use engine::time::Timestamp;
 use store::port::Expect;
 use tracing::debug;
@@ -12,6 +12,9 @@ use tracing::debug;
 use super::Common;
 use super::instance::Instance;
 use super::plugin::Plugin;
+
+/// More instances than that are not looked through for those that are gone.
+const INSTANCES_MAX: usize = 10_000;
 
 /// What is remembered of a plugin over its processes.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +86,8 @@ pub(super) async fn again(common: &Common, plugin: &Plugin) {
         next_start: book.next_start,
         health: book.health,
         actions: book.actions,
+        note: None,
+        expires_at: None,
     };
     if let Err(error) = put(common, &plugin.tenant, &notice).await {
         debug!(agent = plugin.name, %error, "the state of a plugin was not written down");
@@ -104,7 +109,7 @@ async fn change(
     again(common, plugin).await;
 }
 
-async fn put(
+pub(super) async fn put(
     common: &Common,
     tenant: &Tenant,
     notice: &registry::Instance,
@@ -118,4 +123,29 @@ async fn put(
         .put(&key, &registry::encode(notice), expect)
         .await?;
     Ok(())
+}
+
+/// Removes what the registry says of an instance.
+pub(super) async fn remove(common: &Common, tenant: &Tenant, notice: &registry::Instance) {
+    let key = registry::instance_key(tenant, &notice.agent, &notice.instance);
+    let registry = &common.ports.registry;
+    if let Ok(Some(item)) = registry.get(&key).await {
+        let _ = registry.delete(&key, item.revision).await;
+    }
+}
+
+/// Removes the instances that registered with this worker before it was started.
+pub(super) async fn forget_remote(common: &Common, tenant: &Tenant) {
+    let registry = &common.ports.registry;
+    let listed = registry
+        .list(&Kind::Plugins.of(tenant), "", INSTANCES_MAX)
+        .await
+        .unwrap_or_default();
+    for item in listed {
+        let ours = registry::decode::<registry::Instance>(&item.value)
+            .is_ok_and(|i| i.expires_at.is_some() && i.worker == common.site.worker);
+        if ours {
+            let _ = registry.delete(&item.key, item.revision).await;
+        }
+    }
 }

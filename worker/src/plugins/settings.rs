@@ -8,7 +8,7 @@ use engine::registry::{self, AgentConfig, Kind, SettingValue};
 use serde_json::Value;
 use store::port::Change;
 use tokio::time::sleep;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::launches::Launch;
 use super::{Common, Plugins};
@@ -32,6 +32,14 @@ pub(super) async fn in_force(common: &Common, launch: &Launch) -> Result<Setting
     for (key, value) in config.values {
         let value = match value {
             SettingValue::Plain(value) => value,
+            SettingValue::Sealed(_) if !launch.trusted => {
+                warn!(
+                    agent = launch.name,
+                    setting = key,
+                    "a secret setting is not given to a plugin that does not authenticate and that the configuration does not name"
+                );
+                continue;
+            }
             SettingValue::Sealed(sealed) => {
                 let value = open(common, launch, &key, &sealed)?;
                 launch.hide(&key, &text(&value).unwrap_or_default());
@@ -103,10 +111,18 @@ pub(super) async fn follow(plugins: &Plugins) {
                 Change::Gap { revision } => (None, revision),
             };
             revision = revision.max(at);
+            let concerns = |tenant: &Tenant, name: &str| {
+                let key = Kind::AgentConfig.key(tenant, name);
+                changed.as_ref().is_none_or(|changed| *changed == key)
+            };
             for plugin in plugins.plugins.values() {
-                let key = Kind::AgentConfig.key(&plugin.tenant, &plugin.name);
-                if changed.as_ref().is_none_or(|changed| *changed == key) {
+                if concerns(&plugin.tenant, &plugin.name) {
                     plugin.settings_changed();
+                }
+            }
+            for remote in plugins.common.remotes.all() {
+                if concerns(&remote.instance.launch.tenant, &remote.instance.launch.name) {
+                    remote.instance.settings_changed.notify_one();
                 }
             }
         }

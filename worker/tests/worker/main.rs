@@ -12,4 +12,6 @@ mod puppet;
 mod reading;
 mod results;
 mod secrets;
+mod strangers;
+mod visitors;
 mod yard;

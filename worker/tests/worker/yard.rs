@@ -37,14 +37,20 @@ pub(crate) struct Yard {
     _handle: Handle,
 }
 
-/// Where the puppet is: cargo builds examples beside the tests.
+/// Where the puppet is.
 pub(crate) fn puppet() -> PathBuf {
+    example("puppet")
+}
+
+/// Where an example is: cargo builds them beside the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test");
     let built = test
         .parent()
         .and_then(Path::parent)
         .expect("a target folder")
-        .join("examples/puppet");
+        .join("examples")
+        .join(name);
     assert!(
         built.is_file(),
         "{} is not built: run the tests of the whole package",
@@ -93,6 +99,16 @@ impl Yard {
         handle: Handle,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::at(listener, config, folder, (backend, handle)).await
+    }
+
+    /// With the engine's service for plugins at this address.
+    pub(crate) async fn at(
+        listener: TcpListener,
+        config: PluginsConfig,
+        folder: TempDir,
+        (backend, handle): (Backend, Handle),
+    ) -> Self {
         let engine = listener.local_addr().expect("a bound socket").to_string();
         let site = Site {
             worker: "w1".to_owned(),

@@ -201,6 +201,7 @@ pub(crate) async fn put_agent(backend: &Backend, tenant: &Tenant) {
         form: "native".to_owned(),
         executable: None,
         read_at: Timestamp::from_millis(0),
+        unauthenticated: false,
     };
     let key = Kind::Agents.key(tenant, "demo");
     let agent = encode(&agent);

@@ -38,8 +38,9 @@ const STREAMS_MAX: u32 = 2048;
 /// failed step still runs all at once.
 const RESETS_MAX: usize = STREAMS_MAX as usize;
 
-const USAGE: &str = "Usage: <agent> [--manifest | --version | --help]\n\
+const USAGE: &str = "Usage: <agent> [--engine ADDRESS | --manifest | --version | --help]\n\
     Without arguments it serves, in the surroundings that the engine gives it by environment variables.\n\
+    --engine ADDRESS serves and registers with the engine there, such as 127.0.0.1:50051.\n\
     --manifest prints what it can do and how it is configured, as JSON.\n";
 
 /// The whole program.
@@ -54,7 +55,8 @@ pub(crate) fn main(agent: Agent) -> ExitCode {
         .collect::<Vec<_>>()
         .as_slice()
     {
-        [] => serve(agent),
+        [] => serve(agent, None),
+        ["--engine", engine] => serve(agent, Some(engine)),
         ["--manifest"] => print(&format!(
             "{}\n",
             serde_json::to_string_pretty(&agent.manifest).expect("a manifest is JSON")
@@ -83,8 +85,8 @@ fn fail(code: u8, problem: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn serve(agent: Agent) -> ExitCode {
-    let surroundings = match Surroundings::from_environment() {
+fn serve(agent: Agent, engine: Option<&str>) -> ExitCode {
+    let surroundings = match Surroundings::from_environment(engine) {
         Ok(surroundings) => surroundings,
         Err(problem) => return fail(1, &problem),
     };
@@ -139,7 +141,7 @@ async fn live(agent: Agent, surroundings: Surroundings) -> Result<(), String> {
     let registration = Registration::new(&instance, &surroundings, &address);
     let mut registering = JoinSet::new();
     if let Some(registration) = registration.clone() {
-        registering.spawn(async move { registration.register().await });
+        registering.spawn(async move { registration.stay().await });
     }
     tokio::select! {
         biased;

@@ -1,4 +1,4 @@
-//! Telling the engine where the plugin serves.
+//! Telling the engine where the plugin serves, and that it lives.
 
 use std::{iter, time::Duration};
 
@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Waits between failed registrations, in seconds; the last one repeats.
 const WAITS_S: [u64; 5] = [2, 4, 8, 16, 30];
+/// The first heartbeat follows the registration so soon: its answer says how often the engine wants to hear.
+const FIRST_BEAT: Duration = Duration::from_secs(1);
+/// Between heartbeats when the engine does not say.
+const BEAT_EVERY: Duration = Duration::from_secs(10);
+/// After a heartbeat that had no answer.
+const BEAT_AGAIN: Duration = Duration::from_secs(2);
 
 /// What an instance says about itself to the engine.
 #[derive(Clone)]
@@ -51,8 +57,58 @@ impl Registration {
         })
     }
 
+    /// Registers, and again whenever the engine has lost sight of this instance. Ends only where the engine watches the
+    /// process itself.
+    pub(crate) async fn stay(&self) {
+        loop {
+            self.register().await;
+            if !self.engine.beats {
+                return;
+            }
+            self.beat().await;
+        }
+    }
+
+    /// Says that this instance lives, until the engine wants it to register again.
+    async fn beat(&self) {
+        let mut wait = FIRST_BEAT;
+        let mut silent = false;
+        loop {
+            sleep(wait).await;
+            let answer = timeout(PATIENCE, self.try_beat()).await;
+            match answer.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+                Ok(answer) if answer.re_register_required => return,
+                Ok(answer) => {
+                    silent = false;
+                    let asked = u64::try_from(answer.heartbeat_interval_seconds).unwrap_or(0);
+                    let asked = (asked > 0).then(|| Duration::from_secs(asked));
+                    wait = self.engine.beat_every.or(asked).unwrap_or(BEAT_EVERY);
+                }
+                Err(problem) => {
+                    if !silent {
+                        warn!(engine = %self.engine.address, problem, "no heartbeat");
+                    }
+                    silent = true;
+                    wait = BEAT_AGAIN;
+                }
+            }
+        }
+    }
+
+    async fn try_beat(&self) -> Result<v1::HeartbeatResponse, String> {
+        let request = self.request(v1::HeartbeatRequest {
+            name: self.name.clone(),
+            instance_id: self.instance_id.clone(),
+        })?;
+        let mut client = self.client().await?;
+        let answer = client.heartbeat(request).await;
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|e| e.message().to_owned())
+    }
+
     /// Registers, as often as it takes.
-    pub(crate) async fn register(&self) {
+    async fn register(&self) {
         let waits = WAITS_S
             .into_iter()
             .chain(iter::repeat(WAITS_S[WAITS_S.len() - 1]));

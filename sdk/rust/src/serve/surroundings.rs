@@ -1,6 +1,6 @@
 //! What the starter says by environment variables. Nothing else of the SDK reads the environment.
 
-use std::{env, net::IpAddr};
+use std::{env, net::IpAddr, time::Duration};
 
 use proto::{address::Address, environment};
 
@@ -18,41 +18,76 @@ pub(crate) struct Engine {
     pub(crate) address: Address,
     pub(crate) tenant: String,
     pub(crate) token: Option<String>,
+    /// Whether it must be told that the plugin lives: it did not start it.
+    pub(crate) beats: bool,
+    /// How often it is told, whatever it asks for.
+    pub(crate) beat_every: Option<Duration>,
 }
 
+/// The tenant of somebody who names an engine and nothing else.
+const TENANT: &str = "default";
+
 impl Surroundings {
-    pub(crate) fn from_environment() -> Result<Self, String> {
-        Self::read(|name| env::var(name).ok())
+    /// The environment, with the engine that the command line names, if it does.
+    pub(crate) fn from_environment(engine: Option<&str>) -> Result<Self, String> {
+        Self::read(engine, |name| env::var(name).ok())
     }
 
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    fn read(
+        engine: Option<&str>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let call_secret = variable(environment::CALL_SECRET);
         let listen = address(
             environment::PLUGIN_ADDR,
             variable(environment::PLUGIN_ADDR)
                 .as_deref()
                 .unwrap_or("127.0.0.1:0"),
         )?;
-        let engine = match variable(environment::ENGINE_ADDR) {
+        let named = engine.map(|text| ("--engine", text.to_owned()));
+        let set = || {
+            Some((
+                environment::ENGINE_ADDR,
+                variable(environment::ENGINE_ADDR)?,
+            ))
+        };
+        let engine = match named.or_else(set) {
             None => None,
-            Some(text) => Some(Engine {
-                address: address(environment::ENGINE_ADDR, &text)?,
-                tenant: variable(environment::TENANT_ID).ok_or_else(|| {
-                    format!(
-                        "{} is needed to register with the engine at {text}",
-                        environment::TENANT_ID
-                    )
-                })?,
+            Some((name, text)) => Some(Engine {
+                address: address(name, &text)?,
+                tenant: variable(environment::TENANT_ID)
+                    .or_else(|| engine.map(|_| TENANT.to_owned()))
+                    .ok_or_else(|| {
+                        format!(
+                            "{} is needed to register with the engine at {text}",
+                            environment::TENANT_ID
+                        )
+                    })?,
                 token: variable(environment::TOKEN),
+                beats: call_secret.is_none(),
+                beat_every: variable(environment::HEARTBEAT_INTERVAL)
+                    .map(|text| seconds(&text))
+                    .transpose()?,
             }),
         };
         Ok(Self {
             listen,
             advertise: variable(environment::ADVERTISE_ADDR),
             engine,
-            call_secret: variable(environment::CALL_SECRET),
+            call_secret,
         })
     }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        format!(
+            "{}: {text} is no number of whole seconds above 0",
+            environment::HEARTBEAT_INTERVAL
+        )
+    })
 }
 
 /// Calls carry no encryption of their own, so this version listens and calls on this machine only.
@@ -77,7 +112,7 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Surroundings, String> {
-        Surroundings::read(|name| {
+        Surroundings::read(None, |name| {
             pairs
                 .iter()
                 .find(|(n, _)| *n == name)
@@ -103,6 +138,22 @@ mod tests {
             (environment::TENANT_ID, "default"),
         ];
         assert!(read(&pairs).expect("complete").engine.is_some());
+    }
+
+    #[test]
+    fn the_command_line_names_the_engine_and_the_tenant_is_the_default_one() {
+        let set = |name: &str| match name {
+            environment::ENGINE_ADDR => Some("127.0.0.1:1".to_owned()),
+            environment::HEARTBEAT_INTERVAL => Some("7".to_owned()),
+            _ => None,
+        };
+        let read = Surroundings::read(Some("127.0.0.1:2"), set).expect("complete");
+        let engine = read.engine.expect("an engine");
+        assert_eq!(engine.address.to_string(), "127.0.0.1:2");
+        assert_eq!(engine.tenant, "default");
+        assert!(engine.beats && engine.beat_every == Some(Duration::from_secs(7)));
+        assert!(Surroundings::read(Some("10.0.0.1:2"), set).is_err());
+        assert!(seconds("0").is_err() && seconds("1.5").is_err());
     }
 
     #[test]
