@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{
     Code, Request, Streaming,
@@ -16,17 +17,20 @@ use crate::{
     address::Address,
     connection::Connection,
     failure::CallFailure,
-    limits, metadata, path,
+    json, limits, metadata, path,
     v1::{
         ConfigUpdatedRequest, ConfigUpdatedResponse, ExecuteEvent, ExecuteRequest, ExecuteResponse,
         GetSchemaRequest, GetSchemaResponse, HealthCheckRequest, HealthCheckResponse, InfoRequest,
         InfoResponse, LookUpRequest, LookUpResponse, execute_event::Event,
     },
-    wire::{self, RawCodec},
+    wire::{self, Form, RawCodec},
 };
 
 /// How long connecting to a plugin on this machine may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The content type of the JSON form.
+const JSON_CONTENT_TYPE: &str = "application/grpc+json";
 
 /// How long the end of a stream is waited for after its result, which it follows at once.
 const LAST_FRAME: Duration = Duration::from_millis(100);
@@ -38,6 +42,7 @@ const LAST_FRAME: Duration = Duration::from_millis(100);
 pub struct PluginClient {
     connection: Connection,
     call_secret: Option<MetadataValue<Ascii>>,
+    form: Form,
 }
 
 /// The circumstances of one call.
@@ -81,7 +86,31 @@ impl PluginClient {
         Ok(Self {
             connection: Connection::open(address, CONNECT_PATIENCE).await?,
             call_secret,
+            form: Form::Protobuf,
         })
+    }
+
+    /// Connects to a plugin that was not started here and speaks this form.
+    ///
+    /// # Errors
+    /// When the plugin cannot be reached.
+    pub async fn connect_to(address: &Address, form: Form) -> io::Result<Self> {
+        let connection = Connection::open(address, CONNECT_PATIENCE).await?;
+        Ok(Self {
+            connection: match form {
+                Form::Protobuf => connection,
+                // Peers of the Go dialect need it, and those of the other one do not look at it.
+                Form::Json(_) => connection.with_content_type(JSON_CONTENT_TYPE),
+            },
+            call_secret: None,
+            form,
+        })
+    }
+
+    /// How its peer writes messages.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Whether the plugin is gone.
@@ -124,10 +153,21 @@ impl PluginClient {
         request: &ExecuteRequest,
         options: &CallOptions,
     ) -> Result<ExecuteResponse, CallFailure> {
-        self.unary(path::EXECUTE, request, options).await
+        match self.form {
+            Form::Protobuf => self.unary(path::EXECUTE, request, options).await,
+            Form::Json(_) => {
+                let request = json::execute_request(request).map_err(|e| CallFailure {
+                    sent: false,
+                    code: Code::InvalidArgument,
+                    message: format!("the parameters are no JSON object: {e}"),
+                })?;
+                let answer = self.unary(path::EXECUTE, &request, options).await?;
+                Ok(json::execute_response(answer))
+            }
+        }
     }
 
-    /// Runs an action and follows it. Dropping what this returns, or this future, cancels the call.
+    /// Runs an action and follows it. Native peers only. Dropping what this returns, or this future, cancels the call.
     ///
     /// # Errors
     /// [`CallFailure`]. A failed action is an answer, not an error.
@@ -137,7 +177,7 @@ impl PluginClient {
         options: &CallOptions,
     ) -> Result<Events, CallFailure> {
         let deadline = Instant::now() + options.timeout;
-        let request = self.request(wire::encode(request), options)?;
+        let request = self.request(wire::encode(request, self.form), options)?;
         let mut grpc = self.grpc();
         let call = grpc.server_streaming(
             request,
@@ -191,19 +231,19 @@ impl PluginClient {
             .await
     }
 
-    async fn unary<Q: Message, A: Message + Default>(
+    async fn unary<Q: Message + Serialize, A: Message + Default + DeserializeOwned>(
         &self,
         path: &'static str,
         request: &Q,
         options: &CallOptions,
     ) -> Result<A, CallFailure> {
-        let request = self.request(wire::encode(request), options)?;
+        let request = self.request(wire::encode(request, self.form), options)?;
         let mut grpc = self.grpc();
         let call = grpc.unary(request, PathAndQuery::from_static(path), RawCodec);
         let answer = timeout(options.timeout, call)
             .await
             .map_err(|_| too_late())??;
-        wire::decode(answer.into_inner()).map_err(unreadable)
+        wire::decode(answer.into_inner(), self.form).map_err(unreadable)
     }
 
     fn grpc(&self) -> Grpc<Connection> {
@@ -278,7 +318,9 @@ async fn read(stream: &mut Streaming<Bytes>, deadline: Instant) -> Result<Event,
         return Err(too_late());
     }
     match timeout_at(deadline, stream.message()).await {
-        Ok(Ok(Some(message))) => match wire::decode::<ExecuteEvent>(message).map_err(unreadable)? {
+        Ok(Ok(Some(message))) => match wire::decode::<ExecuteEvent>(message, Form::Protobuf)
+            .map_err(unreadable)?
+        {
             ExecuteEvent { event: Some(event) } => Ok(event),
             // It says nothing that this version could use, and a plugin that sends only such events must not
             // keep us busy.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header::CONTENT_TYPE};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -34,6 +34,7 @@ use crate::{address::Address, failure::NotSent};
 pub struct Connection {
     requests: http2::SendRequest<Body>,
     open: watch::Receiver<()>,
+    content_type: Option<HeaderValue>,
     _driver: Arc<JoinSet<()>>,
 }
 
@@ -81,8 +82,16 @@ impl Connection {
         Ok(Self {
             requests,
             open,
+            content_type: None,
             _driver: Arc::new(running),
         })
+    }
+
+    /// The same connection, for a peer that takes messages under this content type only.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: &'static str) -> Self {
+        self.content_type = Some(HeaderValue::from_static(content_type));
+        self
     }
 
     /// Whether calls are refused because the peer is gone.
@@ -114,7 +123,12 @@ impl Service<Request<Body>> for Connection {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(content_type) = &self.content_type {
+            request
+                .headers_mut()
+                .insert(CONTENT_TYPE, content_type.clone());
+        }
         let answer = self.requests.try_send_request(request);
         Box::pin(async move {
             answer.await.map_err(|mut e| match e.take_message() {

@@ -10,7 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -20,7 +22,7 @@ use tonic::{
 
 use crate::{
     limits, path, v1,
-    wire::{self, RawCodec},
+    wire::{self, Form, RawCodec},
 };
 
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -29,7 +31,7 @@ type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 macro_rules! engine_calls {
     ($($(#[$doc:meta])* $call:ident($request:ident) -> $answer:ident, $path:path, $limit:expr;)*) => {
         /// What plugins may ask of the engine. The caller's metadata (token, name, trace context) is in each
-        /// [`Request`]. A call that an implementation leaves out is answered with `UNIMPLEMENTED`.
+        /// [`Request`], and its [`Form`] in the extensions. A call that an implementation leaves out is answered with `UNIMPLEMENTED`.
         #[tonic::async_trait]
         pub trait Engine: Send + Sync + 'static {
             $(
@@ -73,7 +75,7 @@ engine_calls! {
     /// Several values, in the order asked.
     cache_get_batch(CacheGetBatchRequest) -> CacheGetBatchResponse, path::CACHE_GET_BATCH, limits::CACHE_KEYS;
     /// Puts a value into the tenant's cache.
-    cache_set(CacheSetRequest) -> CacheSetResponse, path::CACHE_SET, limits::MESSAGE;
+    cache_set(CacheSetRequest) -> CacheSetResponse, path::CACHE_SET, limits::JSON_CACHE;
     /// Publishes a result about an execution that the caller is running.
     publish_result(PublishResultRequest) -> PublishResultResponse, path::PUBLISH_RESULT, limits::MESSAGE;
     /// Asks people; answers when they have decided.
@@ -140,8 +142,8 @@ fn unary<B: RequestBody, Q, A, F, W>(
 ) -> Answer<http::Response<Body>>
 where
     B::Error: Into<StdError> + Send,
-    Q: Message + Default + 'static,
-    A: Message,
+    Q: Message + Default + DeserializeOwned + 'static,
+    A: Message + Serialize,
     F: Fn(Request<Q>) -> W + Send + 'static,
     W: Future<Output = Result<A, Status>> + Send + 'static,
 {
@@ -166,8 +168,8 @@ struct Decoded<F, Q> {
 
 impl<Q, A, F, W> UnaryService<Bytes> for Decoded<F, Q>
 where
-    Q: Message + Default,
-    A: Message,
+    Q: Message + Default + DeserializeOwned,
+    A: Message + Serialize,
     F: Fn(Request<Q>) -> W,
     W: Future<Output = Result<A, Status>> + Send + 'static,
 {
@@ -175,11 +177,18 @@ where
     type Future = Answer<Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (metadata, extensions, message) = request.into_parts();
-        match wire::decode(message) {
+        let (metadata, mut extensions, message) = request.into_parts();
+        let content_type = metadata.get(CONTENT_TYPE.as_str());
+        let form = Form::of(&message, content_type.map_or(b"", |value| value.as_bytes()));
+        if form == Form::Protobuf && message.len() > limits::MESSAGE {
+            let refused = Status::out_of_range("the message is over 4 MiB");
+            return Box::pin(std::future::ready(Err(refused)));
+        }
+        extensions.insert(form);
+        match wire::decode(message, form) {
             Ok(message) => {
                 let answer = (self.ask)(Request::from_parts(metadata, extensions, message));
-                Box::pin(async move { Ok(Response::new(wire::encode(&answer.await?))) })
+                Box::pin(async move { Ok(Response::new(wire::encode(&answer.await?, form))) })
             }
             Err(e) => Box::pin(std::future::ready(Err(Status::invalid_argument(
                 e.to_string(),

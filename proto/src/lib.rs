@@ -2,7 +2,7 @@
 //!
 //! A plugin serves `PluginService` and calls `EngineService` back. Messages exist in two forms, protobuf and
 //! JSON, that share service paths and sometimes even the content-type. So everything here moves **raw bytes**
-//! ([`wire::RawCodec`]) and one function, [`wire::decode`], learns the form from a message's first byte.
+//! ([`wire::RawCodec`]), and a message's first byte says its form ([`wire::Form`]).
 //!
 //! This crate is a leaf: it knows no run, no store and no policy, reads no configuration and never retries.
 //!
@@ -15,6 +15,7 @@ pub mod connection;
 pub mod engine_server;
 pub mod environment;
 pub mod failure;
+pub mod json;
 pub mod limits;
 pub mod manifest;
 pub mod metadata;

@@ -21,6 +21,8 @@ pub const LOG_LINE: usize = 8 * KIB;
 pub const PROGRESS_MESSAGE: usize = KIB;
 /// `CacheGetBatch`, the keys asked for.
 pub const CACHE_KEYS: usize = MIB;
+/// `CacheSet` in the JSON form: agents keep values of 15 MiB, written in base64.
+pub const JSON_CACHE: usize = 32 * MIB;
 /// `RequestApproval`, whose context a person must be able to read.
 pub const APPROVAL_CONTEXT: usize = MIB;
 /// A manifest: the reply to `Info` and `GetSchema`, and what `--manifest` prints.

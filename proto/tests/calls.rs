@@ -20,7 +20,7 @@ use proto::{
         CacheSetRequest, CacheSetResponse, ExecuteEvent, ExecuteRequest, ExecuteResponse,
         HeartbeatRequest, HeartbeatResponse, LogLine, execute_event::Event,
     },
-    wire::{RawCodec, encode},
+    wire::{Form, RawCodec},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::{Stream, StreamExt};
@@ -303,6 +303,13 @@ async fn the_engine_is_asked_with_metadata_and_answers() {
         ..HeartbeatResponse::default()
     };
     assert_eq!(answer, encode(&expected));
+    let asked = Bytes::from_static(b"{\"name\": \"demo\"}");
+    let answer = caller
+        .call(path::HEARTBEAT, asked)
+        .await
+        .expect("an answer");
+    let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON to JSON");
+    assert_eq!(answer["acknowledged"], true);
 }
 
 #[tokio::test]
@@ -318,7 +325,7 @@ async fn what_the_engine_cannot_read_or_does_not_know_is_refused() {
     for (path, message, code) in [
         (
             path::HEARTBEAT,
-            Bytes::from_static(b"{\"name\": \"demo\"}"),
+            Bytes::from_static(b"{\"name\": 7}"),
             Code::InvalidArgument,
         ),
         (
@@ -346,4 +353,8 @@ async fn what_the_engine_cannot_read_or_does_not_know_is_refused() {
         .call(path::CACHE_SET, large(limits::MESSAGE - 100))
         .await
         .expect("within the limit");
+}
+
+fn encode<M: prost::Message + serde::Serialize>(message: &M) -> Bytes {
+    proto::wire::encode(message, Form::Protobuf)
 }

@@ -13,12 +13,14 @@ use proto::v1::{
     self, ExecuteRequest, ExecuteResponse, ExecutionMode, LogLevel, LookUpOutcome, LookUpRequest,
     TimeRange,
 };
+use proto::wire::Form;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
 use tonic::Code as Status;
 
 use super::instance::Instance;
 use super::launches::Launch;
+use super::tenant_id;
 use crate::caller::{CallResult, Change, Events, LookUpResult, NotSent, PluginCall, Said};
 use crate::failure;
 
@@ -39,7 +41,10 @@ pub(super) async fn execute(
     instance.launch.hide_all(&call.masks);
     let _running = instance.launch.begin(call.job.key.run, Arc::clone(&events));
     let options = options(call, due);
-    let request = request(call, options.timeout);
+    let request = ExecuteRequest {
+        tenant_id: tenant_id::told(&call.job.key.tenant, instance.client.form()),
+        ..request(call, options.timeout)
+    };
     let mut unanswered = Unanswered(Some(instance));
     let result = match follow(instance, &request, &options, events.as_ref()).await {
         Ok(response) => {
@@ -128,6 +133,9 @@ async fn follow(
     options: &CallOptions,
     events: &dyn Events,
 ) -> Result<ExecuteResponse, CallFailure> {
+    if instance.client.form() != Form::Protobuf {
+        return instance.client.execute(request, options).await;
+    }
     let mut stream = instance.client.execute_stream(request, options).await?;
     let mut heard = 0_u32;
     while let Some(event) = stream.next().await? {
@@ -171,7 +179,6 @@ fn request(call: &PluginCall<'_>, left: Duration) -> ExecuteRequest {
         params_json: call.params.clone(),
         execution_mode: ExecutionMode::Guided.into(),
         time_range: call.time_range.map(time_range),
-        tenant_id: job.key.tenant.to_string(),
         workflow_id: job.workflow.clone().unwrap_or_default(),
         idempotency_key: job.idempotency_key.clone(),
         fence: u64::from(job.attempt.0),

@@ -16,12 +16,13 @@ use proto::v1::{
     PublishResultResponse, RegisterPluginRequest, RegisterPluginResponse, RequestApprovalRequest,
     RequestApprovalResponse,
 };
+use proto::wire::Form;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, async_trait};
 use tracing::{debug, warn};
 
 use super::launches::Launch;
-use super::{Common, remote, settings};
+use super::{Common, remote, settings, tenant_id};
 use crate::caller::Said;
 
 /// How long a value stays in the cache when the plugin does not say, and at most.
@@ -100,7 +101,7 @@ impl Service {
             Asker::Stranger(_) => {
                 let tenants = &self.0.site.tenants;
                 let name = name.or_else(|| text(request.metadata(), PLUGIN_NAME));
-                let found = tenants.iter().find(|t| t.as_str() == tenant);
+                let found = tenant_id::find(tenants, tenant);
                 let remotes = found
                     .map(|t| self.0.remotes.of(t, name))
                     .unwrap_or_default();
@@ -158,6 +159,8 @@ impl Engine for Service {
         request: Request<RegisterPluginRequest>,
     ) -> Result<RegisterPluginResponse, Status> {
         let asker = self.asker(&request)?;
+        let form = request.extensions().get().copied();
+        let form = form.unwrap_or(Form::Protobuf);
         let asked = request.into_inner();
         match asker {
             Asker::Ours(launch) => {
@@ -172,7 +175,7 @@ impl Engine for Service {
                 }
                 Ok(welcome(&launch.tenant, &asked))
             }
-            Asker::Stranger(peer) => match remote::register(&self.0, peer, &asked).await {
+            Asker::Stranger(peer) => match remote::register(&self.0, (peer, form), &asked).await {
                 Ok(remote) => Ok(welcome(&remote.launch().tenant, &asked)),
                 Err(error) => {
                     warn!(agent = asked.name, error, "a plugin was not let in");

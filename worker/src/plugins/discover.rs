@@ -145,7 +145,7 @@ fn entries(folder: &Path, prefix: &str, problems: &mut Vec<String>) -> Vec<(Stri
 }
 
 /// `[a-z0-9][a-z0-9_-]{0,62}`, as manifests have it.
-fn is_plugin_name(name: &str) -> bool {
+pub(super) fn is_plugin_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     name.len() <= 63
         && name.bytes().next().is_some_and(plain)

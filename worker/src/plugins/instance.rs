@@ -10,6 +10,7 @@ use engine::event::PinnedAction;
 use engine::registry::Health;
 use proto::client::{CallOptions, PluginClient};
 use proto::v1::ConfigUpdatedRequest;
+use proto::wire::Form;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
@@ -225,15 +226,22 @@ impl Instance {
             version: i64::try_from(revision).unwrap_or(i64::MAX),
         };
         let options = CallOptions::within(SMALL_CALL_MAX);
-        let answer = self.client.config_updated(&request, &options).await;
-        let answer = answer.map_err(|e| {
-            format!(
-                "it does not take its settings: {}",
-                self.launch.clean(&e.to_string())
-            )
-        })?;
+        let answer = match self.client.config_updated(&request, &options).await {
+            Ok(answer) => answer,
+            // These may not be able to take them, and fetch them themselves. Nobody knows then which ones they have.
+            Err(e) if self.is_json() => {
+                debug!(agent = self.launch.name, error = %e, "settings were not taken");
+                return Ok(());
+            }
+            Err(e) => {
+                let why = self.launch.clean(&e.to_string());
+                return Err(format!("it does not take its settings: {why}"));
+            }
+        };
+        // The Python SDK says neither yes nor no.
+        let silent = self.is_json() && answer.error.is_empty();
         let mut applied = self.applied();
-        if answer.acknowledged {
+        if answer.acknowledged || silent {
             debug!(agent = self.launch.name, revision, "settings given");
             *applied = Applied {
                 revision: Some(revision),
@@ -248,6 +256,10 @@ impl Instance {
             applied.refused = Some((revision, why));
         }
         Ok(())
+    }
+
+    fn is_json(&self) -> bool {
+        self.client.form() != Form::Protobuf
     }
 
     fn has_seen(&self, revision: u64) -> bool {

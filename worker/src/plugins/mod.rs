@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ mod remote;
 mod remotes;
 mod settings;
 mod starter;
+mod tenant_id;
 
 use instance::{Instance, Use};
 use launches::Launches;
@@ -56,6 +58,8 @@ use starter::Starter;
 
 /// How long one call of a plugin to the engine may take.
 const ENGINE_CALL_MAX: Duration = Duration::from_secs(30);
+/// How long calls of plugins are waited for at the end.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// Calls of one plugin to the engine at the same time.
 const ENGINE_CALLS_MAX: u32 = 256;
 
@@ -179,21 +183,33 @@ impl Plugins {
     /// When serving fails.
     pub async fn run(&self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let service = EngineServer::new(Arc::new(call_back::Service(Arc::clone(&self.common))));
+        let closing = CancellationToken::new();
         let serving = Server::builder()
             .timeout(ENGINE_CALL_MAX)
             .max_concurrent_streams(ENGINE_CALLS_MAX)
             .http2_max_header_list_size(16 * 1024)
             .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                closing.cancelled(),
+            );
+        let mut serving = pin!(serving);
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            served = serving => return served.map_err(io::Error::other),
+            served = &mut serving => return served.map_err(io::Error::other),
             () = settings::follow(self) => {}
             () = remote::tend(&self.common) => {}
         }
+        self.common.stopping.cancel();
         remote::leave(&self.common).await;
-        self.stop().await;
+        tokio::select! {
+            _ = &mut serving => {}
+            () = self.stop() => {}
+        }
+        // Its connections live by themselves: whoever keeps one open would never find our successor.
+        closing.cancel();
+        let _ = timeout(CLOSING_MAX, serving).await;
         Ok(())
     }
 

@@ -16,16 +16,18 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use proto::address::Address;
 use proto::client::{CallOptions, PluginClient};
 use proto::v1::{InfoResponse, RegisterPluginRequest};
+use proto::wire::Form;
 use tokio::net::lookup_host;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use super::Common;
+use super::discover::is_plugin_name;
 use super::instance::Instance;
 use super::launch::offered;
 use super::launches::Launch;
 use super::remotes::Remote;
-use super::{manifest, notice};
+use super::{manifest, notice, tenant_id};
 use crate::config;
 
 /// How long it may take to connect to it and to hear who it is; it waits 10 s for the answer to its registration.
@@ -43,9 +45,12 @@ const ID_BYTES_MAX: usize = 128;
 /// Why not, in words for those who run it.
 pub(super) async fn register(
     common: &Common,
-    peer: IpAddr,
+    (peer, form): (IpAddr, Form),
     asked: &RegisterPluginRequest,
 ) -> Result<Arc<Remote>, String> {
+    if common.stopping.is_cancelled() {
+        return Err("unavailable: the engine is stopping".to_owned());
+    }
     let tenant = welcome(common, asked).await?;
     if let Some(known) = common.remotes.find(&asked.name, &asked.instance_id)
         && known.launch().tenant == tenant
@@ -56,15 +61,15 @@ pub(super) async fn register(
         return Ok(known);
     }
     let address = reachable(common, peer, &asked.grpc_addr).await?;
-    let handshake = shake_hands(&address);
+    let handshake = shake_hands(&address, form);
     let (client, info) = timeout(HANDSHAKE_MAX, handshake)
         .await
         .unwrap_or_else(|_| Err("no answer in time".to_owned()))
         .map_err(|why| format!("the engine cannot call it back at {address}: {why}"))?;
-    let (manifest, note) = held(common, asked, info)?;
+    let (manifest, note) = offer(common, asked, form, info)?;
     let agent = Agent {
         manifest,
-        form: "native".to_owned(),
+        form: name_of(form).to_owned(),
         executable: None,
         read_at: common.ports.clock.now(),
         unauthenticated: true,
@@ -108,9 +113,13 @@ async fn welcome(common: &Common, asked: &RegisterPluginRequest) -> Result<Tenan
             "its instance id has not 1 to {ID_BYTES_MAX} visible ASCII characters without `/`"
         ));
     }
-    let tenants = &common.site.tenants;
-    let tenant = tenants.iter().find(|t| t.as_str() == asked.tenant_id);
+    let tenant = tenant_id::find(&common.site.tenants, &asked.tenant_id);
     let tenant = tenant.ok_or_else(|| format!("tenant {} not found", asked.tenant_id))?;
+    if !is_plugin_name(name) || asked.version.is_empty() || asked.version.len() > ID_BYTES_MAX {
+        return Err(format!(
+            "invalid argument: `{name}` must match [a-z0-9][a-z0-9_-]{{0,62}}, and its version has 1 to {ID_BYTES_MAX} bytes"
+        ));
+    }
     let taken = || format!("the name {name} belongs to an agent that is installed here");
     if common.installed.contains(name) {
         return Err(taken());
@@ -147,15 +156,61 @@ async fn reachable(common: &Common, peer: IpAddr, text: &str) -> Result<Address,
     Ok(Address::Tcp(address.to_string()))
 }
 
-async fn shake_hands(address: &Address) -> Result<(PluginClient, InfoResponse), String> {
-    let client = PluginClient::connect(address, None)
+/// What it says about itself, or why it does not.
+type Said = Result<InfoResponse, String>;
+
+async fn shake_hands(address: &Address, form: Form) -> Result<(PluginClient, Said), String> {
+    let client = PluginClient::connect_to(address, form)
         .await
         .map_err(|e| e.to_string())?;
     let info = client.info(&CallOptions::within(HANDSHAKE_MAX)).await;
-    Ok((client, info.map_err(|e| e.to_string())?))
+    Ok((client, info.map_err(|e| e.to_string())))
 }
 
-/// What it offers here, and what people must know about that. Who answers must be who registered.
+fn name_of(form: Form) -> &'static str {
+    match form {
+        Form::Protobuf => "native",
+        Form::Json(_) => "json",
+    }
+}
+
+/// What it offers here, and what people must know about that. An agent of the JSON form is let in though it cannot say
+/// what it does: no released Python SDK can.
+fn offer(
+    common: &Common,
+    asked: &RegisterPluginRequest,
+    form: Form,
+    info: Said,
+) -> Result<(Manifest, Option<String>), String> {
+    match form {
+        Form::Protobuf => held(common, asked, info?),
+        Form::Json(_) => {
+            let native = |info| InfoResponse {
+                // Replicas may share an address, and not all of them say which one they are.
+                instance_id: asked.instance_id.clone(),
+                ..proto::json::native_info(info)
+            };
+            let held = info.and_then(|info| held(common, asked, native(info)));
+            Ok(held.unwrap_or_else(|why| {
+                let why = format!("registered, metadata unavailable: {why}");
+                (nothing(asked), Some(crate::failure::cut(why)))
+            }))
+        }
+    }
+}
+
+/// The manifest of an agent that does not say what it does.
+fn nothing(asked: &RegisterPluginRequest) -> Manifest {
+    Manifest {
+        name: asked.name.clone(),
+        version: asked.version.clone(),
+        description: "Registered, but does not say what it does.".to_owned(),
+        actions: Vec::new(),
+        settings: Vec::new(),
+    }
+}
+
+/// Who answers must be who registered, and what it does not offer here is noted.
 fn held(
     common: &Common,
     asked: &RegisterPluginRequest,
@@ -203,7 +258,7 @@ fn said(
         worker: common.site.worker.clone(),
         version: Some(instance.version.clone()),
         address: Some(instance.address.clone()),
-        form: "native".to_owned(),
+        form: name_of(instance.client.form()).to_owned(),
         state: InstanceState::Ready,
         since: now,
         restarts: 0,
@@ -295,6 +350,10 @@ async fn settings(common: &Common, remote: &Remote) {
 
 /// Asks how it is, and writes it down when it is news.
 async fn ask(common: &Common, remote: &Remote) {
+    // Those of the JSON form read their settings anew then, and some drop what they are doing for it.
+    if remote.instance.client.form() != Form::Protobuf && remote.instance.rank().1 > 0 {
+        return;
+    }
     let health = remote.instance.health(common).await;
     let known = remote.notice().health.replace(health.clone());
     if known.is_none_or(|k| (k.ok, k.message) != (health.ok, health.message)) {
