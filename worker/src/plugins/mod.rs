@@ -34,6 +34,7 @@ use tracing::{info, warn};
 use crate::caller::{CallResult, Caller, Events, LookUpResult, NotSent, PluginCall};
 use crate::{config, failure};
 
+mod asker;
 mod call;
 mod call_back;
 mod discover;
