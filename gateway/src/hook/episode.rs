@@ -28,6 +28,8 @@ pub(crate) enum Next {
     Ends(Episode),
     /// It has ended before: what its end asks for may not have been done.
     Over,
+    /// It has ended before this was said: what its start asks for may not have been done.
+    Late,
     /// It is about another time.
     Nothing,
 }
@@ -52,7 +54,7 @@ fn firing(known: Option<&Episode>, starts_at: Timestamp, now: Timestamp) -> Next
     match episode.ended_at {
         Some(ended) if began > ended => opens(),
         // A repetition that was on its way when the alert resolved.
-        Some(_) => Next::Nothing,
+        Some(_) => Next::Late,
         None if !episode.seen.contains(&starts_at) && began > episode.last_seen => opens(),
         None => {
             let mut episode = episode.clone();
@@ -175,12 +177,8 @@ mod tests {
     fn after_the_end_only_a_later_start_opens_again() {
         let ended = ends(resolves(Some(&open(0, 10)), 30, 35));
         assert_eq!(ended.ended_at, Some(at(30)));
-        assert_eq!(
-            fires(Some(&ended), 0, 40),
-            Next::Nothing,
-            "a late repetition"
-        );
-        assert_eq!(fires(Some(&ended), 30, 40), Next::Nothing);
+        assert_eq!(fires(Some(&ended), 0, 40), Next::Late, "a late repetition");
+        assert_eq!(fires(Some(&ended), 30, 40), Next::Late);
         assert!(matches!(fires(Some(&ended), 31, 40), Next::Opens(_)));
         assert_eq!(resolves(Some(&ended), 30, 41), Next::Over);
     }

@@ -83,8 +83,11 @@ impl Settle<'_> {
                 Ok(Some(Came::Known(found)))
             }
             Next::Ends(episode) => self.ends(about, kept, episode).await,
-            Next::Over => match (known, kept) {
-                (Some(episode), Some(kept)) => self.over(about, kept, episode).await,
+            next @ (Next::Over | Next::Late) => match (known, kept) {
+                (Some(episode), Some(kept)) => {
+                    let at_end = next == Next::Over;
+                    self.over(about, (kept, episode), at_end).await
+                }
                 _ => Ok(Some(Came::Unmatched)),
             },
             Next::Nothing => Ok(Some(match known {
@@ -137,12 +140,13 @@ impl Settle<'_> {
         Ok(Some(Came::Of(all)))
     }
 
-    /// The end was said before: what it asks for may not have been done.
+    /// The end was said before: what the start and the end ask for may not have been done. Only who says the end again
+    /// can do what it asks for, for its runs are given what was said.
     async fn over(
         &self,
         about: About<'_>,
-        kept: KeyValue,
-        mut episode: Episode,
+        (kept, mut episode): (KeyValue, Episode),
+        at_end: bool,
     ) -> Result<Option<Came>, Problem> {
         let fresh =
             self.refresh(&mut episode.runs).await? | self.refresh(&mut episode.ended_runs).await?;
@@ -151,7 +155,9 @@ impl Settle<'_> {
         }
         let mut all = self.mend(about, &episode.runs, false).await?;
         self.cancel(&episode.runs).await?;
-        all.extend(self.mend(about, &episode.ended_runs, true).await?);
+        if at_end {
+            all.extend(self.mend(about, &episode.ended_runs, true).await?);
+        }
         Ok(Some(Came::Known(all)))
     }
 

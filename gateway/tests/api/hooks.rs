@@ -273,6 +273,39 @@ async fn a_planned_run_that_was_never_made_is_made_by_whoever_comes_next() {
     }
 }
 
+/// One of a pair of Alertmanagers told the start and the other the end, and whoever took them died before the run was
+/// made: the repetition of the start must not name a run that is not there.
+#[tokio::test]
+async fn a_run_that_was_planned_before_the_end_is_made_when_its_start_is_repeated() {
+    let (world, sender) = start().await;
+    let now = world.backend.clock.now();
+    let planned = engine::id::RunId::new(now, engine::id::Shard(0), 5);
+    let episode = engine::key::Episode {
+        ended_at: Some(at(9).parse().expect("a time")),
+        seen: [at(1).parse().expect("a time")].into(),
+        last_seen: now,
+        runs: vec![engine::key::PlannedRun {
+            cancel: true,
+            ..engine::key::PlannedRun::new("silences", planned)
+        }],
+        ended_runs: Vec::new(),
+    };
+    let name = episode_key("alerts", "alert", "f-Down");
+    let value = KeyState::Episode(episode).encode();
+    let expires = now.plus(Duration::from_secs(86_400));
+    let keys = &world.backend.keys;
+    let tenant = Tenant::default();
+    let made = keys.create(&tenant, &name, &value, expires).await;
+    made.expect("it is new");
+
+    let answer = deliver(&sender, json!([firing("Down", &at(1))])).await;
+    assert_eq!(ids(&answer), [planned.to_string()]);
+    let path = format!("/api/v1/runs/{planned}?wait=20&until=end");
+    let run = world.operator.get(&path).await.json;
+    assert_eq!(run["status"], "cancelled", "{run}");
+    assert_eq!(runs(&world).await, 1);
+}
+
 #[tokio::test]
 async fn an_event_that_fits_no_input_is_never_swallowed() {
     let (world, sender) = start().await;
