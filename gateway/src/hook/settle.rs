@@ -79,21 +79,18 @@ impl Settle<'_> {
                 if !self.put(name, kept, &episode).await? {
                     return Ok(None);
                 }
-                let found = self.mend(about, &episode.runs, false).await?;
-                Ok(Some(Came::Known(found)))
+                Ok(Some(Came::Known(
+                    self.mend(about, &episode.runs, false).await?,
+                )))
             }
             Next::Ends(episode) => self.ends(about, kept, episode).await,
             next @ (Next::Over | Next::Late) => match (known, kept) {
-                (Some(episode), Some(kept)) => {
-                    let at_end = next == Next::Over;
-                    self.over(about, (kept, episode), at_end).await
-                }
+                (Some(e), Some(kept)) => self.over(about, (kept, e), next == Next::Over).await,
                 _ => Ok(Some(Came::Unmatched)),
             },
-            Next::Nothing => Ok(Some(match known {
-                Some(episode) => Came::Known(found(&episode.runs)),
-                None => Came::Unmatched,
-            })),
+            Next::Nothing => Ok(Some(
+                known.map_or(Came::Unmatched, |e| Came::Known(found(&e.runs))),
+            )),
         }
     }
 
@@ -140,8 +137,7 @@ impl Settle<'_> {
         Ok(Some(Came::Of(all)))
     }
 
-    /// The end was said before: what the start and the end ask for may not have been done. Only who says the end again
-    /// can do what it asks for, for its runs are given what was said.
+    /// The end was said before: what was asked for may not have been done. The end's part takes who says the end again.
     async fn over(
         &self,
         about: About<'_>,

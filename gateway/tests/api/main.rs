@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod approvals;
 mod edge;
+mod episodes;
 mod forged;
 mod hooks;
 mod keyed;

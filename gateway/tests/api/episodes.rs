@@ -1,0 +1,87 @@
+//! Runs that an alert's episode names and that nobody has made: whoever planned them died.
+
+use engine::duration::Duration;
+use engine::id::Tenant;
+use engine::key::{KeyState, episode_key};
+use serde_json::json;
+
+use crate::hooks::{alert, at, deliver, firing, ids, runs, start};
+
+#[tokio::test]
+async fn a_planned_run_that_was_never_made_is_made_by_whoever_comes_next() {
+    for late in [false, true] {
+        let (world, sender) = start().await;
+        let planned = engine::id::RunId::new(world.backend.clock.now(), engine::id::Shard(0), 5);
+        let now = world.backend.clock.now();
+        let episode = engine::key::Episode {
+            ended_at: None,
+            seen: [at(1).parse().expect("a time")].into(),
+            last_seen: now,
+            runs: vec![engine::key::PlannedRun {
+                cancel: true,
+                ..engine::key::PlannedRun::new("silences", planned)
+            }],
+            ended_runs: Vec::new(),
+        };
+        let name = episode_key("alerts", "alert", "f-Down");
+        let value = KeyState::Episode(episode).encode();
+        let expires = now.plus(Duration::from_secs(86_400));
+        world
+            .backend
+            .keys
+            .create(&Tenant::default(), &name, &value, expires)
+            .await
+            .expect("it is new");
+        if late {
+            world.clock.advance(Duration::from_secs(360));
+        }
+        let status = if late { "resolved" } else { "firing" };
+        let answer = deliver(&sender, json!([alert("Down", status, &at(1), &at(9))])).await;
+        let found = ids(&answer);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0] == planned.to_string(), !late);
+        let run = world
+            .operator
+            .get(&format!(
+                "/api/v1/runs/{}?wait=20&until=attention",
+                found[0]
+            ))
+            .await
+            .json;
+        assert_eq!(run["status"], if late { "cancelled" } else { "waiting" });
+        assert_eq!(runs(&world).await, 1);
+    }
+}
+
+/// One of a pair of Alertmanagers told the start and the other the end, and whoever took them died before the run was
+/// made: the repetition of the start must not name a run that is not there.
+#[tokio::test]
+async fn a_run_that_was_planned_before_the_end_is_made_when_its_start_is_repeated() {
+    let (world, sender) = start().await;
+    let now = world.backend.clock.now();
+    let planned = engine::id::RunId::new(now, engine::id::Shard(0), 5);
+    let episode = engine::key::Episode {
+        ended_at: Some(at(9).parse().expect("a time")),
+        seen: [at(1).parse().expect("a time")].into(),
+        last_seen: now,
+        runs: vec![engine::key::PlannedRun {
+            cancel: true,
+            ..engine::key::PlannedRun::new("silences", planned)
+        }],
+        ended_runs: Vec::new(),
+    };
+    let name = episode_key("alerts", "alert", "f-Down");
+    let value = KeyState::Episode(episode).encode();
+    let expires = now.plus(Duration::from_secs(86_400));
+    let keys = &world.backend.keys;
+    let tenant = Tenant::default();
+    let made = keys.create(&tenant, &name, &value, expires).await;
+    made.expect("it is new");
+
+    let answer = deliver(&sender, json!([firing("Down", &at(1))])).await;
+    assert_eq!(ids(&answer), [planned.to_string()]);
+    let path = format!("/api/v1/runs/{planned}?wait=20&until=end");
+    let run = world.operator.get(&path).await.json;
+    assert_eq!(run["status"], "cancelled", "{run}");
+    assert_eq!(runs(&world).await, 1);
+}
