@@ -63,10 +63,7 @@ impl Settle<'_> {
     async fn sighted(&self, per: Per, seen: &Seen, name: &str) -> Result<Option<Came>, Problem> {
         let now = self.gate.now();
         let kept = self.gate.backend.keys.get(self.tenant, name, now).await?;
-        let known = match &kept {
-            Some(kept) => Some(episode(name, kept)?),
-            None => None,
-        };
+        let known = kept.as_ref().map(|k| episode(name, k)).transpose()?;
         let about = About {
             per: Some(per),
             what: &seen.occurrence,
