@@ -134,7 +134,7 @@ impl Settle<'_> {
         Ok(Some(Came::Of(all)))
     }
 
-    /// The end was said before: what was asked for may not have been done. The end's part takes who says the end again.
+    /// The end was said before, and what was asked for may not have been done; `at_end`: what the end asks for, too.
     async fn over(
         &self,
         about: About<'_>,

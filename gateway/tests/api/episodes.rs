@@ -1,37 +1,42 @@
 //! Runs that an alert's episode names and that nobody has made: whoever planned them died.
 
 use engine::duration::Duration;
-use engine::id::Tenant;
-use engine::key::{KeyState, episode_key};
+use engine::id::{RunId, Shard, Tenant};
+use engine::key::{Episode, KeyState, PlannedRun, episode_key};
+use engine::time::Timestamp;
 use serde_json::json;
 
 use crate::hooks::{alert, at, deliver, firing, ids, runs, start};
+use crate::support::World;
+
+/// An episode of the alert `Down` whose run was planned and never made.
+async fn plan(world: &World, ended_at: Option<Timestamp>) -> RunId {
+    let now = world.backend.clock.now();
+    let run = RunId::new(now, Shard(0), 5);
+    let episode = Episode {
+        ended_at,
+        seen: [at(1).parse().expect("a time")].into(),
+        last_seen: now,
+        runs: vec![PlannedRun {
+            cancel: true,
+            ..PlannedRun::new("silences", run)
+        }],
+        ended_runs: Vec::new(),
+    };
+    let name = episode_key("alerts", "alert", "f-Down");
+    let value = KeyState::Episode(episode).encode();
+    let expires = now.plus(Duration::from_secs(86_400));
+    let (keys, tenant) = (&world.backend.keys, Tenant::default());
+    let made = keys.create(&tenant, &name, &value, expires).await;
+    made.expect("it is new");
+    run
+}
 
 #[tokio::test]
 async fn a_planned_run_that_was_never_made_is_made_by_whoever_comes_next() {
     for late in [false, true] {
         let (world, sender) = start().await;
-        let planned = engine::id::RunId::new(world.backend.clock.now(), engine::id::Shard(0), 5);
-        let now = world.backend.clock.now();
-        let episode = engine::key::Episode {
-            ended_at: None,
-            seen: [at(1).parse().expect("a time")].into(),
-            last_seen: now,
-            runs: vec![engine::key::PlannedRun {
-                cancel: true,
-                ..engine::key::PlannedRun::new("silences", planned)
-            }],
-            ended_runs: Vec::new(),
-        };
-        let name = episode_key("alerts", "alert", "f-Down");
-        let value = KeyState::Episode(episode).encode();
-        let expires = now.plus(Duration::from_secs(86_400));
-        world
-            .backend
-            .keys
-            .create(&Tenant::default(), &name, &value, expires)
-            .await
-            .expect("it is new");
+        let planned = plan(&world, None).await;
         if late {
             world.clock.advance(Duration::from_secs(360));
         }
@@ -58,25 +63,8 @@ async fn a_planned_run_that_was_never_made_is_made_by_whoever_comes_next() {
 #[tokio::test]
 async fn a_run_that_was_planned_before_the_end_is_made_when_its_start_is_repeated() {
     let (world, sender) = start().await;
-    let now = world.backend.clock.now();
-    let planned = engine::id::RunId::new(now, engine::id::Shard(0), 5);
-    let episode = engine::key::Episode {
-        ended_at: Some(at(9).parse().expect("a time")),
-        seen: [at(1).parse().expect("a time")].into(),
-        last_seen: now,
-        runs: vec![engine::key::PlannedRun {
-            cancel: true,
-            ..engine::key::PlannedRun::new("silences", planned)
-        }],
-        ended_runs: Vec::new(),
-    };
-    let name = episode_key("alerts", "alert", "f-Down");
-    let value = KeyState::Episode(episode).encode();
-    let expires = now.plus(Duration::from_secs(86_400));
-    let keys = &world.backend.keys;
-    let tenant = Tenant::default();
-    let made = keys.create(&tenant, &name, &value, expires).await;
-    made.expect("it is new");
+    let ended = at(9).parse().expect("a time");
+    let planned = plan(&world, Some(ended)).await;
 
     let answer = deliver(&sender, json!([firing("Down", &at(1))])).await;
     assert_eq!(ids(&answer), [planned.to_string()]);
