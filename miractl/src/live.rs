@@ -45,7 +45,7 @@ pub(crate) struct Screen {
     run: Run,
     progress: BTreeMap<String, String>,
     told: BTreeSet<String>,
-    drawn: usize,
+    drawn: Vec<String>,
     beat: usize,
 }
 
@@ -73,7 +73,7 @@ impl Screen {
             run: Run::default(),
             progress: BTreeMap::new(),
             told: BTreeSet::new(),
-            drawn: 0,
+            drawn: Vec::new(),
             beat: 0,
         }
     }
@@ -131,7 +131,7 @@ impl Screen {
         }
     }
 
-    /// Draws the picture again.
+    /// Draws the picture again, if it looks different by now.
     pub(crate) fn beat(&mut self, now: Timestamp) -> Result<()> {
         self.beat += 1;
         if self.run.id.is_empty() {
@@ -173,12 +173,15 @@ impl Screen {
             utf8: self.out.utf8,
         };
         let lines = picture(&self.run, &self.progress, &look);
+        if lines == self.drawn {
+            return Ok(());
+        }
         let mut frame = self.erase()?;
         for line in &lines {
             frame.extend_from_slice(line.as_bytes());
             frame.push(b'\n');
         }
-        self.drawn = lines.len();
+        self.drawn = lines;
         self.write(&frame)
     }
 
@@ -187,13 +190,13 @@ impl Screen {
         let mut frame = self.erase()?;
         frame.extend_from_slice(text.as_bytes());
         frame.push(b'\n');
-        self.drawn = 0;
+        self.drawn.clear();
         self.write(&frame)
     }
 
     fn erase(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        if let Some(rows) = u16::try_from(self.drawn).ok().filter(|rows| *rows > 0) {
+        if let Some(rows) = u16::try_from(self.drawn.len()).ok().filter(|rows| *rows > 0) {
             queue!(bytes, MoveUp(rows), Clear(ClearType::FromCursorDown))
                 .map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
         }
