@@ -32,6 +32,9 @@ pub(super) fn connect(file: Option<&Path>, cache_bytes: usize) -> rusqlite::Resu
     };
     // A damaged database is to be left as it is, and a crash must look like one: only a clean end folds the log.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // A statement is planned once, not again for each value that it is bound to: there are no statistics that a value
+    // could be held against.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let kib = i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX);

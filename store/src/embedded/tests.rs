@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rusqlite::StatementStatus;
+
 use super::*;
 use crate::Error;
 use crate::clock::SystemRandom;
@@ -144,4 +146,17 @@ async fn the_log_stays_short_while_much_is_written() -> Result<(), Error> {
         "it is folded"
     );
     Ok(())
+}
+
+#[test]
+fn a_statement_is_planned_once_whatever_it_is_bound_to() {
+    let writer = writer(None, &options()).expect("it is new");
+    let sql = "SELECT seq FROM inbox WHERE shard = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+    let mut statement = writer.conn.prepare(sql).expect("it is right");
+    for n in 0..3 {
+        let none = statement.exists((n, n, n)).expect("it is right");
+        assert!(!none);
+    }
+    let planned_again = statement.get_status(StatementStatus::RePrepare);
+    assert_eq!(planned_again, 0);
 }
