@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::judge::Moment;
-use crate::workflows::saved;
 use crate::world::World;
 
 /// An Alertmanager gives up after so many tries.
@@ -19,12 +18,23 @@ const TRIES_MAX: u32 = 60;
 const HOOK: &str = "alerts";
 
 /// One alert with one beginning and one end.
-struct Alert {
+pub(crate) struct Alert {
     name: String,
     /// When it began, as this one of the pair sees it.
     starts_at: Timestamp,
     /// How long after that it is told of, told of again, and over.
     told_ms: [u64; 3],
+}
+
+impl Alert {
+    /// An alert that begins now.
+    pub(crate) fn begun(world: &World) -> Self {
+        Self {
+            name: "0".to_owned(),
+            starts_at: world.now(),
+            told_ms: [0; 3],
+        }
+    }
 }
 
 /// What a request of an alert is called.
@@ -63,7 +73,8 @@ async fn tell(world: Arc<World>, alert: Alert) {
     }
 }
 
-async fn deliver(world: &Arc<World>, alert: &Alert, firing: bool) {
+/// Tells of it, until there is an answer.
+pub(crate) async fn deliver(world: &Arc<World>, alert: &Alert, firing: bool) {
     let ends_at = if firing {
         "0001-01-01T00:00:00Z".to_owned()
     } else {
@@ -82,7 +93,7 @@ async fn deliver(world: &Arc<World>, alert: &Alert, firing: bool) {
         let tenant = Tenant::default();
         let telling = door
             .gateway
-            .deliver(&tenant, HOOK, &saved().alarm, body.as_bytes());
+            .deliver(&tenant, HOOK, &world.saved.alarm, body.as_bytes());
         match door.life.ask(Box::pin(telling)).await {
             Some(Ok(runs)) => {
                 let request = &name(&alert.name);

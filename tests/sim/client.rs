@@ -8,13 +8,11 @@ use engine::digest::Digest;
 use engine::event::{RunCreated, Trigger, TriggerKind, WorkflowRef};
 use engine::id::Tenant;
 use engine::principal::Principal;
-use engine::time::Timestamp;
 use engine::value::{INLINE_BYTES_MAX, Labels, Trust, Value};
 use tokio::time::sleep;
 
 use crate::alerts;
 use crate::judge::Moment;
-use crate::workflows::saved;
 use crate::world::World;
 
 /// The label that carries a request's name into its run.
@@ -30,6 +28,8 @@ pub(crate) struct Request {
     /// Place of the workflow among those saved.
     pub(crate) workflow: usize,
     pub(crate) requester: Principal,
+    /// It is a call of one action, and not of a workflow that is saved.
+    pub(crate) ad_hoc: bool,
 }
 
 /// The request that a run was made for.
@@ -46,7 +46,7 @@ pub(crate) async fn ask(world: Arc<World>, request: Request, after: Duration) {
     for _ in 0..TRIES_MAX {
         let door = world.door();
         let tenant = Tenant::default();
-        let created = created(&request, world.now());
+        let created = created(&world, &request);
         let submit = door.gateway.submit(&tenant, &request.name, created);
         let answer = door.life.ask(Box::pin(submit)).await;
         let cut = world.throw(|dice| dice.chance(100_000)) && !world.weather.is_calm();
@@ -66,8 +66,8 @@ pub(crate) async fn ask(world: Arc<World>, request: Request, after: Duration) {
     world.note(format_args!("{} gave up", request.name));
 }
 
-fn created(request: &Request, now: Timestamp) -> RunCreated {
-    let (workflow, actions) = &saved().workflows[request.workflow];
+fn created(world: &World, request: &Request) -> RunCreated {
+    let (workflow, actions) = &world.saved.workflows[request.workflow];
     let inputs = workflow.inputs.iter().filter_map(|(name, input)| {
         let labels = Labels::new(Trust::Person, &format!("input:{name}"), Tenant::DEFAULT);
         let json = input.default.as_ref()?;
@@ -75,7 +75,7 @@ fn created(request: &Request, now: Timestamp) -> RunCreated {
         Some((name.clone(), made.value))
     });
     RunCreated {
-        workflow: Some(WorkflowRef {
+        workflow: (!request.ad_hoc).then(|| WorkflowRef {
             name: workflow.name.clone(),
             revision: 1,
         }),
@@ -94,7 +94,7 @@ fn created(request: &Request, now: Timestamp) -> RunCreated {
         },
         permission: workflow.permission,
         timeout_ms: workflow.timeout.millis(),
-        start_by: workflow.start_within.map(|within| now.plus(within)),
+        start_by: workflow.start_within.map(|within| world.now().plus(within)),
         traceparent: None,
         asked: Some(Digest::of(request.name.as_bytes())),
         keys: Vec::new(),

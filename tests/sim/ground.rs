@@ -8,8 +8,9 @@ use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard};
 use engine::job::{Answer, Job, Word};
+use engine::principal::{Principal, Role};
 use engine::record::Record;
-use engine::registry::{ApiKey, Kind, decode, name_of};
+use engine::registry::{ApiKey, Kind, SavedHook, decode, name_of};
 use futures::FutureExt;
 use store::clock::{Clock, Random};
 use store::embedded::{Embedded, Handle, Options, Place};
@@ -297,6 +298,21 @@ fn name_of_event(event: &Event) -> String {
     step.map_or_else(|| name.to_owned(), |step| format!("{name} {step}"))
 }
 
+/// Whose role an item of the registry tells; `None`: they have none.
+fn standing(key: &str, value: &[u8]) -> Result<Option<(Principal, Option<Role>)>, Error> {
+    let name = name_of(key).to_owned();
+    if key.starts_with(&Kind::ApiKeys.prefix()) {
+        let saved: ApiKey = decode(value).map_err(Error::Corrupt)?;
+        let role = saved.is_active().then_some(saved.role);
+        return Ok(Some((Principal::Key(name), role)));
+    }
+    if key.starts_with(&Kind::Hooks.prefix()) {
+        let saved: SavedHook = decode(value).map_err(Error::Corrupt)?;
+        return Ok(Some((Principal::Hook(name), Some(saved.hook.role))));
+    }
+    Ok(None)
+}
+
 /// Tells the judge who may do what.
 struct SeenRegistry {
     inner: Arc<dyn Registry>,
@@ -317,10 +333,7 @@ impl Registry for SeenRegistry {
 
     async fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, Error> {
         let revision = self.inner.put(key, value, expect).await?;
-        if key.starts_with(&Kind::ApiKeys.prefix()) {
-            let saved: ApiKey = decode(value).map_err(Error::Corrupt)?;
-            let role = saved.is_active().then_some(saved.role);
-            let who = engine::principal::Principal::Key(name_of(key).to_owned());
+        if let Some((who, role)) = standing(key, value)? {
             let moment = Moment::Role { who: &who, role };
             self.judge.see(self.clock.now(), &moment);
         }

@@ -18,6 +18,7 @@ use engine::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::invariant::{Invariant, all};
+use crate::workflows::Saved;
 
 /// Something that happened.
 pub(crate) enum Moment<'a> {
@@ -77,6 +78,8 @@ pub(crate) struct Seen {
 pub(crate) struct Known {
     pub(crate) now: Timestamp,
     pub(crate) runs: BTreeMap<RunKey, Seen>,
+    /// What was saved before anything began.
+    pub(crate) saved: &'static Saved,
     /// Runs whose stored records nobody can read any more.
     pub(crate) damaged: BTreeSet<RunKey>,
 }
@@ -110,9 +113,10 @@ struct Inner {
 }
 
 impl Judge {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(saved: &'static Saved) -> Self {
         let known = Known {
             now: Timestamp::from_millis(0),
+            saved,
             runs: BTreeMap::new(),
             damaged: BTreeSet::new(),
         };

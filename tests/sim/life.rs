@@ -19,6 +19,7 @@ use crate::world::World;
 pub(crate) struct Life {
     pub(crate) name: String,
     calls: AtomicU64,
+    effects: AtomicU64,
     crash: Crash,
     died: CancellationToken,
 }
@@ -34,6 +35,8 @@ pub(crate) enum Crash {
     After(u64),
     /// When its future was polled so often: between any two awaits.
     Polls(u64),
+    /// When so many of its effects are done, and before it knows.
+    Effects(u64),
 }
 
 impl Life {
@@ -41,9 +44,15 @@ impl Life {
         Arc::new(Self {
             name,
             calls: AtomicU64::new(0),
+            effects: AtomicU64::new(0),
             crash,
             died: CancellationToken::new(),
         })
+    }
+
+    /// How much it has changed.
+    pub(crate) fn effects(&self) -> u64 {
+        self.effects.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -66,7 +75,7 @@ impl Life {
     pub(crate) async fn live<T>(&self, world: &World, work: impl Future<Output = T>) -> Option<T> {
         let polls = match self.crash {
             Crash::Polls(polls) => polls,
-            Crash::Never | Crash::Before(_) | Crash::After(_) => u64::MAX,
+            Crash::Never | Crash::Before(_) | Crash::After(_) | Crash::Effects(_) => u64::MAX,
         };
         let work = Polled {
             work: Box::pin(work),
@@ -128,6 +137,29 @@ impl Gate {
         }
         self.after(fault).await?;
         answer
+    }
+
+    /// A call that changes something and may be made twice.
+    pub(crate) async fn change<T, W>(
+        &self,
+        name: &'static str,
+        call: impl FnMut() -> W,
+    ) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Error>>,
+    {
+        let answer = self.call(name, call).await;
+        self.effect(name).await;
+        answer
+    }
+
+    /// Something outside is no longer as it was, and whoever did it may die of it.
+    pub(crate) async fn effect(&self, name: &'static str) {
+        let effects = self.life.effects.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.life.crash == Crash::Effects(effects) {
+            self.world.note(format_args!("effect {effects}: {name}"));
+            self.crash().await;
+        }
     }
 
     /// A call that waits for something, and takes it away.

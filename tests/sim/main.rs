@@ -15,11 +15,13 @@
 )]
 
 mod alerts;
+mod canonical;
 mod client;
 mod exchange;
 mod ground;
 mod invariant;
 mod judge;
+mod lab;
 mod life;
 mod log;
 mod people;

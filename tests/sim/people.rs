@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::command::Command;
+use engine::definition::Hook;
 use engine::digest::Digest;
 use engine::event::ApprovalState;
 use engine::id::{ApprovalId, Nonce, RunKey, Tenant};
 use engine::principal::{Principal, Role};
-use engine::registry::{AgentConfig, ApiKey, Kind, def_key, encode};
+use engine::registry::{AgentConfig, ApiKey, Form, Kind, SavedHook, def_key, encode};
 use engine::run::At;
 use store::clock::Random;
 use store::port::Expect;
 use tokio::time::sleep;
 
 use crate::judge::Moment;
-use crate::workflows::{AGENT, saved};
+use crate::workflows::AGENT;
 use crate::world::World;
 
 /// Everybody, with the role that they begin with.
@@ -38,7 +39,7 @@ pub(crate) fn person(name: &str) -> Principal {
 pub(crate) async fn settle_in(world: &World) {
     let registry = world.ground.backend().registry;
     let tenant = Tenant::default();
-    let saved = saved();
+    let saved = world.saved;
     let definitions = saved.workflows.iter().map(|(w, _)| w.bytes());
     let pinned = saved.pinned.iter().map(engine::manifest::Pinned::bytes);
     for bytes in definitions.chain(pinned) {
@@ -46,13 +47,32 @@ pub(crate) async fn settle_in(world: &World) {
         let put = registry.put(&key, &bytes, Expect::Absent).await;
         put.expect("nothing goes wrong yet");
     }
+    save_hook(world, &saved.hook).await;
     for (name, role) in PEOPLE {
         set_role(world, name, role, true).await;
     }
 }
 
+async fn save_hook(world: &World, hook: &Hook) {
+    let saved = SavedHook {
+        revision: 1,
+        digest: Digest::ZERO,
+        text: String::new(),
+        form: Form::Yaml,
+        hook: hook.clone(),
+        made_secret: None,
+        saved_at: world.now(),
+        saved_by: person("bob"),
+        deleted: false,
+    };
+    let key = Kind::Hooks.key(&Tenant::default(), &hook.name);
+    let registry = world.ground.backend().registry;
+    let put = registry.put(&key, &encode(&saved), Expect::Absent).await;
+    put.expect("nothing goes wrong yet");
+}
+
 /// Gives somebody a role, or takes it away.
-async fn set_role(world: &World, name: &str, role: Role, active: bool) {
+pub(crate) async fn set_role(world: &World, name: &str, role: Role, active: bool) {
     let registry = world.ground.backend().registry;
     let now = world.now();
     let who = ApiKey {
@@ -96,7 +116,7 @@ pub(crate) async fn administrate(world: Arc<World>) {
     }
 }
 
-async fn set_settings(world: &World, revision: u64) {
+pub(crate) async fn set_settings(world: &World, revision: u64) {
     let registry = world.ground.backend().registry;
     let config = AgentConfig {
         revision,
@@ -188,7 +208,7 @@ fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> 
 }
 
 /// Steps in doubt of which somebody who goes and looks can tell what became of them.
-fn doubts(world: &World) -> Vec<(RunKey, String, bool)> {
+pub(crate) fn doubts(world: &World) -> Vec<(RunKey, String, bool)> {
     world.judge.known(|known| {
         let mut doubts = Vec::new();
         for (key, seen) in known.sound() {
@@ -224,7 +244,7 @@ pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
 }
 
 /// Hands a command in, under one id, until it is answered or nobody cares any more.
-async fn hand_in(world: &Arc<World>, key: &RunKey, command: Command) {
+pub(crate) async fn hand_in(world: &Arc<World>, key: &RunKey, command: Command) {
     let id = world.random.nonce();
     for _ in 0..5 {
         let door = world.door();

@@ -1,8 +1,6 @@
-//! The simulated agent, and the systems that it changes: what is carried out is carried out, whoever is there to hear
-//! of it.
+//! The simulated agent.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +11,12 @@ use engine::job::Job;
 use engine::principal::Permission;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::Notify;
 use tokio::time::sleep;
 use worker::{CallResult, Caller, Change, Events, LookUpResult, NotSent, PluginCall, Said};
 
 use crate::dice::Dice;
 use crate::judge::Moment;
+use crate::lab::Coming;
 use crate::life::Life;
 use crate::world::World;
 
@@ -26,119 +24,6 @@ use crate::world::World;
 const TRAVEL_MS_MAX: u64 = 4_500;
 /// The slow action saves a checkpoint so often.
 const TICK: Duration = Duration::from_secs(1);
-
-/// The systems that the agent changes.
-pub(crate) struct Lab {
-    inner: Mutex<Inner>,
-    more: Notify,
-}
-
-struct Inner {
-    dice: Dice,
-    /// How often what was carried out, by idempotency key.
-    changes: BTreeMap<String, u32>,
-    coming: Vec<Coming>,
-    /// The revision of the agent's settings.
-    settings: u64,
-}
-
-/// A change on its way.
-#[derive(Clone, Debug)]
-struct Coming {
-    key: String,
-    /// Of whose plugin.
-    life: String,
-    /// The system knows the key, and does the same only once.
-    idempotent: bool,
-    /// When it leaves the plugin.
-    sent_ms: u64,
-    /// When it is carried out.
-    done_ms: u64,
-}
-
-impl Lab {
-    pub(crate) fn new(dice: Dice) -> Self {
-        let inner = Inner {
-            dice,
-            changes: BTreeMap::new(),
-            coming: Vec::new(),
-            settings: 0,
-        };
-        Self {
-            inner: Mutex::new(inner),
-            more: Notify::new(),
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().expect("nobody panics with it")
-    }
-
-    fn throw<T>(&self, throw: impl FnOnce(&mut Dice) -> T) -> T {
-        throw(&mut self.lock().dice)
-    }
-
-    /// Carries out what arrives, for ever.
-    pub(crate) async fn run(&self, world: &World) {
-        loop {
-            let next = self.lock().coming.iter().map(|c| c.done_ms).min();
-            let now = world.clock.elapsed_ms();
-            match next {
-                Some(next) if next <= now => self.carry_out(world, now),
-                Some(next) => {
-                    tokio::select! { biased;
-                        () = self.more.notified() => {}
-                        () = sleep(Duration::from_millis(next - now)) => {}
-                    }
-                }
-                None => self.more.notified().await,
-            }
-        }
-    }
-
-    fn carry_out(&self, world: &World, now: u64) {
-        let mut arrived = Vec::new();
-        let mut inner = self.lock();
-        inner.coming.retain(|coming| {
-            if coming.done_ms <= now {
-                arrived.push(coming.clone());
-            }
-            coming.done_ms > now
-        });
-        for coming in arrived {
-            let times = inner.changes.entry(coming.key.clone()).or_default();
-            if !(coming.idempotent && *times > 0) {
-                *times += 1;
-            }
-            let (key, times) = (&coming.key, *times);
-            world.note(format_args!("{key} is carried out: {times}"));
-            world.see(&Moment::Changed { key, times });
-        }
-    }
-
-    fn send(&self, coming: Coming) {
-        self.lock().coming.push(coming);
-        self.more.notify_one();
-    }
-
-    /// Whose plugins die, they send nothing more; what they sent is on its way.
-    pub(crate) fn plugins_died(&self, life: &str, now: u64) {
-        let mut inner = self.lock();
-        inner.coming.retain(|c| c.life != life || c.sent_ms <= now);
-    }
-
-    /// Somebody sets another revision of the agent's settings.
-    pub(crate) fn set(&self, settings: u64) {
-        self.lock().settings = settings;
-    }
-
-    /// What somebody sees who goes and looks: whether the change was made, once nothing is on its way any more.
-    pub(crate) fn look(&self, key: &str) -> Option<bool> {
-        let inner = self.lock();
-        let coming = inner.coming.iter().any(|c| c.key == key);
-        (!coming).then(|| inner.changes.contains_key(key))
-    }
-}
 
 /// What the slow action saves on its way.
 #[derive(Debug, Serialize, Deserialize)]
@@ -182,13 +67,35 @@ impl Caller for Agent {
                 "the agent does not come up".to_owned(),
             ));
         }
-        if settings != self.world.lab.lock().settings {
-            return Err(NotSent::OtherSettings("they changed".to_owned()));
-        }
-        Ok(())
+        self.has(settings)
     }
 
     async fn call(&self, call: PluginCall<'_>, events: Arc<dyn Events>) -> CallResult {
+        if let Err(refused) = self.called(&call) {
+            return CallResult::NotSent(refused);
+        }
+        let action = &call.job.action;
+        match (action.permission, action.name.action.as_str()) {
+            (Permission::Read, "slow") => {
+                let fails_at = self.throw(|dice| dice.between(1, 24));
+                self.slow(&call, events, fails_at).await
+            }
+            (Permission::Read, _) => self.read(&call).await,
+            (Permission::Modify | Permission::Admin, _) => self.change(&call).await,
+        }
+    }
+
+    async fn look_up(&self, call: PluginCall<'_>) -> LookUpResult {
+        let (ms, vague) = self.throw(|dice| (dice.between(1, 100), dice.chance(50_000)));
+        sleep(Duration::from_millis(ms)).await;
+        let vague = vague && !self.world.weather.is_calm();
+        self.looked_up(&call, vague)
+    }
+}
+
+impl Agent {
+    /// A call arrives at the agent.
+    pub(crate) fn called(&self, call: &PluginCall<'_>) -> Result<(), NotSent> {
         let job = call.job;
         self.world.note(format_args!(
             "called {} {} step {} attempt {}",
@@ -199,46 +106,36 @@ impl Caller for Agent {
             params: &call.params,
             checkpoint: &call.checkpoint,
         });
-        if call
-            .settings
-            .is_some_and(|s| s != self.world.lab.lock().settings)
-        {
-            return CallResult::NotSent(NotSent::OtherSettings("they changed".to_owned()));
-        }
-        match (job.action.permission, job.action.name.action.as_str()) {
-            (Permission::Read, "slow") => self.slow(&call, events).await,
-            (Permission::Read, _) => self.read(&call).await,
-            (Permission::Modify | Permission::Admin, _) => self.change(&call).await,
-        }
+        call.settings.map_or(Ok(()), |settings| self.has(settings))
     }
 
-    async fn look_up(&self, call: PluginCall<'_>) -> LookUpResult {
-        let (ms, vague) = self.throw(|dice| (dice.between(1, 100), dice.chance(50_000)));
-        sleep(Duration::from_millis(ms)).await;
-        let made = self
-            .world
-            .lab
-            .lock()
-            .changes
-            .contains_key(&call.job.idempotency_key);
+    /// It works with these settings.
+    pub(crate) fn has(&self, settings: u64) -> Result<(), NotSent> {
+        if settings == self.world.lab.settings() {
+            return Ok(());
+        }
+        Err(NotSent::OtherSettings("they changed".to_owned()))
+    }
+
+    /// What it finds of an earlier call.
+    pub(crate) fn looked_up(&self, call: &PluginCall<'_>, vague: bool) -> LookUpResult {
+        let made = self.world.lab.times(&call.job.idempotency_key) > 0;
         self.world.note(format_args!(
             "looked up {}: {made}",
             call.job.idempotency_key
         ));
-        if vague && !self.world.weather.is_calm() {
+        if vague {
             return LookUpResult::Unknown {
                 reason: "the system does not answer".to_owned(),
             };
         }
         if made {
-            let output = result(&call);
+            let output = result(call);
             return LookUpResult::Done { output };
         }
         LookUpResult::NotDone
     }
-}
 
-impl Agent {
     fn throw<T>(&self, throw: impl FnOnce(&mut Dice) -> T) -> T {
         self.world.lab.throw(throw)
     }
@@ -271,9 +168,13 @@ impl Agent {
     }
 
     /// Goes on from where the lost attempt before was.
-    async fn slow(&self, call: &PluginCall<'_>, events: Arc<dyn Events>) -> CallResult {
+    pub(crate) async fn slow(
+        &self,
+        call: &PluginCall<'_>,
+        events: Arc<dyn Events>,
+        fails_at: u64,
+    ) -> CallResult {
         let from = Checkpoint::read(&call.checkpoint).map_or(0, |c| c.done);
-        let fails_at = self.throw(|dice| dice.between(1, 24));
         for done in from + 1..=8 {
             sleep(TICK).await;
             if done == fails_at && !self.world.weather.is_calm() {
@@ -365,7 +266,7 @@ impl Agent {
 }
 
 /// The result of a call, which tells which attempt it is of.
-fn result(call: &PluginCall<'_>) -> Bytes {
+pub(crate) fn result(call: &PluginCall<'_>) -> Bytes {
     let params: serde_json::Value = serde_json::from_slice(&call.params).unwrap_or_default();
     let pad = params["pad"].as_u64().unwrap_or(0);
     let pad = "x".repeat(usize::try_from(pad).unwrap_or(0));
@@ -373,7 +274,7 @@ fn result(call: &PluginCall<'_>) -> Bytes {
     serde_json::to_vec(&result).expect("plain values").into()
 }
 
-fn failed(message: &str, retryable: bool, change: Change) -> CallResult {
+pub(crate) fn failed(message: &str, retryable: bool, change: Change) -> CallResult {
     let failure = Failure {
         code: "lab_failed".to_owned(),
         message: message.to_owned(),

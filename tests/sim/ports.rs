@@ -57,7 +57,7 @@ impl Journal for Gated<dyn Journal> {
             async move { drop(inner.append(&record, &events).await) }
         });
         let call = || self.inner.append(record, events);
-        self.gate.call("journal.append", call).await
+        self.gate.change("journal.append", call).await
     }
 
     async fn read(&self, key: &RunKey, after: u64) -> Result<Vec<Entry>, Error> {
@@ -90,7 +90,7 @@ impl Archive for Gated<dyn Archive> {
 
     async fn archive(&self, runs: &[RunKey]) -> Result<(), Error> {
         let call = || self.inner.archive(runs);
-        self.gate.call("archive.archive", call).await
+        self.gate.change("archive.archive", call).await
     }
 
     async fn expired(&self, retention: Retention, max: usize) -> Result<Vec<RunKey>, Error> {
@@ -100,7 +100,7 @@ impl Archive for Gated<dyn Archive> {
 
     async fn remove(&self, runs: &[RunKey]) -> Result<(), Error> {
         let call = || self.inner.remove(runs);
-        self.gate.call("archive.remove", call).await
+        self.gate.change("archive.remove", call).await
     }
 }
 
@@ -114,7 +114,7 @@ impl Keys for Gated<dyn Keys> {
         expires: Timestamp,
     ) -> Result<u64, Error> {
         let call = || self.inner.create(tenant, name, value, expires);
-        self.gate.call("keys.create", call).await
+        self.gate.change("keys.create", call).await
     }
 
     async fn get(
@@ -136,7 +136,7 @@ impl Keys for Gated<dyn Keys> {
         expires: Timestamp,
     ) -> Result<u64, Error> {
         let call = || self.inner.put(tenant, name, old, value, expires);
-        self.gate.call("keys.put", call).await
+        self.gate.change("keys.put", call).await
     }
 
     async fn sweep(&self, now: Timestamp, max: usize) -> Result<usize, Error> {
@@ -153,7 +153,7 @@ impl Inbox for Gated<dyn Inbox> {
             async move { drop(inner.send(shard, &message).await) }
         });
         let call = || self.inner.send(shard, message);
-        self.gate.call("inbox.send", call).await
+        self.gate.change("inbox.send", call).await
     }
 
     async fn receive(
@@ -168,7 +168,7 @@ impl Inbox for Gated<dyn Inbox> {
 
     async fn settle(&self, shard: Shard, sequences: &[u64]) -> Result<(), Error> {
         let call = || self.inner.settle(shard, sequences);
-        self.gate.call("inbox.settle", call).await
+        self.gate.change("inbox.settle", call).await
     }
 }
 
@@ -180,7 +180,7 @@ impl Jobs for Gated<dyn Jobs> {
             async move { drop(inner.offer(&pool, jobs).await) }
         });
         let call = || self.inner.offer(pool, jobs.clone());
-        self.gate.call("jobs.offer", call).await
+        self.gate.change("jobs.offer", call).await
     }
 
     async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {
@@ -190,6 +190,7 @@ impl Jobs for Gated<dyn Jobs> {
             // Two get the same jobs.
             self.inner.offer(pool, jobs.clone()).await?;
         }
+        self.gate.effect("jobs.take").await;
         Ok(jobs)
     }
 
@@ -200,12 +201,19 @@ impl Jobs for Gated<dyn Jobs> {
 
     async fn say(&self, shard: Shard, word: Word) -> Result<Answer, Error> {
         let call = || self.inner.say(shard, word.clone());
-        self.gate.call("jobs.say", call).await
+        match word {
+            Word::InHand { .. } => self.gate.call("jobs.in_hand", call).await,
+            Word::Begin { .. } | Word::Report { .. } => self.gate.change("jobs.say", call).await,
+        }
     }
 
     async fn hear(&self, shard: Shard, max: usize) -> Result<Vec<Heard>, Error> {
         let call = self.inner.hear(shard, max);
-        self.gate.wait("jobs.hear", call).await
+        let heard = self.gate.wait("jobs.hear", call).await?;
+        if heard.iter().any(|h| !matches!(h.word, Word::InHand { .. })) {
+            self.gate.effect("jobs.hear").await;
+        }
+        Ok(heard)
     }
 }
 
@@ -223,12 +231,12 @@ impl Registry for Gated<dyn Registry> {
 
     async fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, Error> {
         let call = || self.inner.put(key, value, expect);
-        self.gate.call("registry.put", call).await
+        self.gate.change("registry.put", call).await
     }
 
     async fn delete(&self, key: &str, revision: u64) -> Result<(), Error> {
         let call = || self.inner.delete(key, revision);
-        self.gate.call("registry.delete", call).await
+        self.gate.change("registry.delete", call).await
     }
 
     async fn watch(&self, prefix: &str, revision: u64) -> Result<Vec<Change>, Error> {
@@ -250,12 +258,12 @@ impl Memory for Gated<dyn Memory> {
             async move { drop(inner.put(&key, &value, ttl).await) }
         });
         let call = || self.inner.put(key, value, ttl);
-        self.gate.call("memory.put", call).await
+        self.gate.change("memory.put", call).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), Error> {
         let call = || self.inner.remove(key);
-        self.gate.call("memory.remove", call).await
+        self.gate.change("memory.remove", call).await
     }
 }
 
@@ -263,7 +271,7 @@ impl Memory for Gated<dyn Memory> {
 impl Blobs for Gated<dyn Blobs> {
     async fn put(&self, key: &RunKey, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
         let call = || self.inner.put(key, digest, bytes);
-        self.gate.call("blobs.put", call).await
+        self.gate.change("blobs.put", call).await
     }
 
     async fn get(&self, key: &RunKey, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
@@ -311,12 +319,12 @@ impl Views for Gated<dyn Views> {
 
     async fn note_delivery(&self, tenant: &Tenant, delivery: &Delivery) -> Result<(), Error> {
         let call = || self.inner.note_delivery(tenant, delivery);
-        self.gate.call("views.note_delivery", call).await
+        self.gate.change("views.note_delivery", call).await
     }
 
     async fn note_damaged(&self, key: &RunKey, what: &str) -> Result<(), Error> {
         let call = || self.inner.note_damaged(key, what);
-        self.gate.call("views.note_damaged", call).await
+        self.gate.change("views.note_damaged", call).await
     }
 }
 

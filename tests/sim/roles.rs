@@ -15,8 +15,7 @@ use worker::Worker;
 
 use crate::judge::Moment;
 use crate::life::Life;
-use crate::plugin::Agent;
-use crate::world::World;
+use crate::world::{Plot, World};
 
 /// Shards of the installation.
 pub(crate) const SHARDS: u16 = 4;
@@ -54,18 +53,14 @@ fn worker(world: &Arc<World>, life: &Arc<Life>) -> Worker {
         name: life.name.clone(),
         shards: shards(),
     };
-    let caller = Agent {
-        world: world.clone(),
-        life: life.clone(),
-    };
     let seal = Seal::new(&RootKey::new([7; 32]));
-    Worker::new(config, place, world.ports(life), seal, Arc::new(caller))
+    Worker::new(config, place, world.ports(life), seal, world.caller(life))
 }
 
 /// When a life is asked to end in good order, if it is.
 fn asked_to_end(world: &World) -> Duration {
-    let seconds = world.throw(|dice| match dice.between(0, 3) {
-        0 => dice.between(1, 60),
+    let seconds = world.throw(|dice| match (&world.plot, dice.between(0, 3)) {
+        (Plot::Dice, 0) => dice.between(1, 60),
         _ => 1_000_000,
     });
     Duration::from_secs(seconds)
@@ -80,7 +75,7 @@ async fn moment(world: &World) {
 /// one finds is what the store has kept.
 pub(crate) async fn one_process(world: Arc<World>) {
     for number in 1.. {
-        let life = Life::new(format!("process-{number}"), world.fate());
+        let life = world.born(format!("process-{number}"));
         world.open_door(&life);
         let drain = CancellationToken::new();
         let done = life.live(&world, process(&world, &life, &drain)).await;
@@ -142,7 +137,7 @@ async fn end_after(
 /// An owner of all shards whose workers are elsewhere.
 pub(crate) async fn owner(world: Arc<World>, name: &'static str) {
     for number in 1.. {
-        let life = Life::new(format!("{name}-{number}"), world.fate());
+        let life = world.born(format!("{name}-{number}"));
         let stop = CancellationToken::new();
         let owning = async {
             let scheduler = scheduler(world.ports(&life), Start::Listening).run(stop.clone());
@@ -161,7 +156,7 @@ pub(crate) async fn owner(world: Arc<World>, name: &'static str) {
 /// A worker on a machine of its own. Its plugins are not started by it, and outlive it.
 pub(crate) async fn lone_worker(world: Arc<World>, name: &'static str) {
     for number in 1.. {
-        let life = Life::new(format!("{name}-{number}"), world.fate());
+        let life = world.born(format!("{name}-{number}"));
         let drain = CancellationToken::new();
         let working = worker(&world, &life).run(drain.clone());
         let working = end_after(&world, asked_to_end(&world), &drain, working);
@@ -175,7 +170,7 @@ pub(crate) async fn lone_worker(world: Arc<World>, name: &'static str) {
 /// A gateway of its own.
 pub(crate) async fn gateway(world: Arc<World>) {
     for number in 1.. {
-        let life = Life::new(format!("gateway-{number}"), world.fate());
+        let life = world.born(format!("gateway-{number}"));
         world.open_door(&life);
         life.ask(std::future::pending::<()>()).await;
         world.note(format_args!("{} is over", life.name));

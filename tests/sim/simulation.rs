@@ -13,7 +13,7 @@ use crate::people::{PEOPLE, administrate, cancel, decide, person, settle_in};
 use crate::post::{damage, post};
 use crate::roles;
 use crate::workflows::saved;
-use crate::world::World;
+use crate::world::{Plot, World};
 
 /// In calm weather every run has ended after so long, or it never will.
 const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
@@ -39,6 +39,17 @@ pub(crate) struct Verdict {
 
 /// Simulates a seed, on this thread.
 pub(crate) fn simulate(seed: u64, print: bool) -> Verdict {
+    let (mut verdict, logged) = in_paused_time(print, run(seed, print));
+    verdict.violation = verdict.violation.or(logged);
+    verdict
+}
+
+/// Does `work` on this thread, in time that passes when nobody has anything to do. Answers also what was logged and must
+/// not be.
+pub(crate) fn in_paused_time<T>(
+    print: bool,
+    work: impl Future<Output = T>,
+) -> (T, Option<Violation>) {
     let errors: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = crate::log::Errors::subscriber(errors.clone(), print);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -46,22 +57,18 @@ pub(crate) fn simulate(seed: u64, print: bool) -> Verdict {
         .start_paused(true)
         .build()
         .expect("a runtime without threads needs nothing");
-    let mut verdict = tracing::subscriber::with_default(log, || {
-        runtime.block_on(async { Box::pin(run(seed, print)).await })
-    });
+    let done = tracing::subscriber::with_default(log, || runtime.block_on(Box::pin(work)));
     let errors = errors.lock().expect("nobody panics with it");
     let unexpected = errors.iter().find(|error| !error.contains(DAMAGED));
-    if let (None, Some(error)) = (&verdict.violation, unexpected) {
-        verdict.violation = Some(Violation {
-            invariant: "no error is logged",
-            what: error.clone(),
-        });
-    }
-    verdict
+    let violation = unexpected.map(|error| Violation {
+        invariant: "no error is logged",
+        what: error.clone(),
+    });
+    (done, violation)
 }
 
 async fn run(seed: u64, print: bool) -> Verdict {
-    let world = World::new(seed, print);
+    let world = World::new(seed, Plot::Dice, saved(), print);
     world.note(format_args!("weather {:?}", world.weather.rates));
     settle_in(&world).await;
     let mut tasks = JoinSet::new();
@@ -126,12 +133,13 @@ fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) {
 
 fn request(world: &World, number: u64) -> (Request, Duration) {
     world.throw(|dice| {
-        let workflows: Vec<usize> = (0..saved().started_by_people()).collect();
+        let workflows: Vec<usize> = (0..world.saved.started_by_people()).collect();
         let (requester, _) = dice.pick(&PEOPLE);
         let request = Request {
             name: format!("request-{number}"),
             workflow: dice.pick(&workflows),
             requester: person(requester),
+            ad_hoc: false,
         };
         (request, Duration::from_millis(dice.between(0, 40_000)))
     })
@@ -155,14 +163,14 @@ async fn to_the_end(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     world.see(&Moment::End);
 }
 
-fn is_open(world: &World) -> bool {
+pub(crate) fn is_open(world: &World) -> bool {
     world
         .judge
         .known(|known| known.sound().any(|(_, seen)| !seen.run.status().is_end()))
 }
 
 /// Sleeps; a task that panics meanwhile is a fault of the simulation or of the product, and no seed may hide it.
-async fn sleep_or_panic(time: Duration, tasks: &mut JoinSet<()>) {
+pub(crate) async fn sleep_or_panic(time: Duration, tasks: &mut JoinSet<()>) {
     let mut slept = std::pin::pin!(sleep(time));
     loop {
         tokio::select! { biased;

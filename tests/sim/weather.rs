@@ -24,7 +24,7 @@ pub(crate) struct Fault {
 }
 
 /// How often which fault happens, in a million calls.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rates {
     pub(crate) not_done: u32,
     pub(crate) not_answered: u32,
@@ -59,6 +59,13 @@ impl Weather {
             late: rate(20_000),
         };
         let (dice, calm) = (Mutex::new(dice), AtomicBool::new(false));
+        Self { rates, dice, calm }
+    }
+
+    /// Weather in which nothing goes wrong but what somebody makes go wrong.
+    pub(crate) fn still(dice: Dice) -> Self {
+        let (dice, calm) = (Mutex::new(dice), AtomicBool::new(false));
+        let rates = Rates::default();
         Self { rates, dice, calm }
     }
 

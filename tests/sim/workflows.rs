@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use engine::definition::Workflow;
+use engine::definition::{Hook, Workflow};
+use engine::digest::Digest;
 use engine::event::PinnedAction;
 use engine::language::{Document, check};
 use engine::manifest::{Action, ActionName, Actions, Pinned};
@@ -14,10 +15,14 @@ use serde_json::json;
 /// The agent.
 pub(crate) const AGENT: &str = "lab";
 
-/// Everything that is saved before a simulation begins. The same for all seeds, so it is checked once.
+/// Everything that is saved before a simulation begins. The same for all of a kind, so it is checked once.
 pub(crate) struct Saved {
     pub(crate) workflows: Vec<(Workflow, Vec<PinnedAction>)>,
     pub(crate) pinned: Vec<Pinned>,
+    /// The places of workflows by their digests.
+    places: BTreeMap<Digest, usize>,
+    /// Where alerts arrive.
+    pub(crate) hook: Box<Hook>,
     /// What starts the last of the workflows, which nobody else does.
     pub(crate) alarm: Triggers,
 }
@@ -26,6 +31,41 @@ impl Saved {
     /// How many workflows people start.
     pub(crate) fn started_by_people(&self) -> usize {
         self.workflows.len() - 1
+    }
+
+    /// Workflows as they are written, of which hooks start the last.
+    pub(crate) fn of_documents(documents: &str) -> Self {
+        let actions = actions();
+        let documents = format!("{documents}---{HOOK}");
+        let documents = check(&documents, &actions).unwrap_or_else(|p| panic!("{p:#?}"));
+        let (mut workflows, mut hooks) = (Vec::new(), Vec::new());
+        for document in documents {
+            match document {
+                Document::Workflow(checked) => {
+                    let pins = pins(&checked.definition, &actions);
+                    workflows.push((checked.definition, pins));
+                }
+                Document::Hook(hook) => hooks.push(hook),
+            }
+        }
+        let pinned = actions.values().map(|a| Pinned::new(AGENT, a)).collect();
+        let (alarm, pins) = workflows.last().expect("there is one");
+        let alarm = Triggers::new(alarm, pins, &actions).expect("it was just checked");
+        let digests = workflows.iter().map(|(w, _)| w.digest());
+        Self {
+            places: digests.enumerate().map(|(n, d)| (d, n)).collect(),
+            workflows,
+            pinned,
+            hook: hooks.pop().expect("it is added above"),
+            alarm,
+        }
+    }
+
+    /// The workflow of a digest.
+    pub(crate) fn of(&self, digest: &Digest) -> Option<&Workflow> {
+        self.places
+            .get(digest)
+            .map(|place| &self.workflows[*place].0)
     }
 }
 
@@ -119,29 +159,17 @@ steps:
   - { id: again, uses: lab/look, with: { n: "${{ size(inputs.of) }}" } }
 "#;
 
-/// What is saved.
+const HOOK: &str = "
+hook: alerts
+type: alertmanager
+auth: { bearer: [\"${{ secrets.alerts }}\"] }
+role: operator
+";
+
+/// What the seeds use.
 pub(crate) fn saved() -> &'static Saved {
     static SAVED: OnceLock<Saved> = OnceLock::new();
-    SAVED.get_or_init(|| {
-        let actions = actions();
-        let documents = check(DOCUMENTS, &actions).unwrap_or_else(|p| panic!("{p:#?}"));
-        let workflows = documents.into_iter().map(|document| match document {
-            Document::Workflow(checked) => {
-                let pins = pins(&checked.definition, &actions);
-                (checked.definition, pins)
-            }
-            Document::Hook(hook) => panic!("{} is no workflow", hook.name),
-        });
-        let workflows: Vec<(Workflow, Vec<PinnedAction>)> = workflows.collect();
-        let pinned = actions.values().map(|a| Pinned::new(AGENT, a)).collect();
-        let (alarm, pins) = workflows.last().expect("they are above");
-        let alarm = Triggers::new(alarm, pins, &actions).expect("it was just checked");
-        Saved {
-            workflows,
-            pinned,
-            alarm,
-        }
-    })
+    SAVED.get_or_init(|| Saved::of_documents(DOCUMENTS))
 }
 
 /// READ, and changes of every kind: that can be looked up, that may be repeated, and that can be neither.
@@ -173,7 +201,9 @@ fn action(id: &str, permission: Permission, idempotent: bool, lookup: bool) -> A
         permission,
         input: json!({
             "type": "object",
-            "properties": { "n": { "type": "integer" }, "pad": { "type": "integer" } },
+            "properties": {
+                "n": { "type": "integer" }, "pad": { "type": "integer" }, "does": { "type": "string" },
+            },
             "required": ["n"],
             "additionalProperties": false,
         }),

@@ -11,23 +11,38 @@ use gateway::{AgentHealth, Gateway, HealthFailure};
 use store::Backend;
 use store::clock::Clock;
 use store::seal::RootKey;
+use worker::Caller;
 
+use crate::canonical::{Actor, Told};
 use crate::dice::Dice;
 use crate::ground::Ground;
 use crate::judge::{Judge, Moment};
+use crate::lab::Lab;
 use crate::life::{Crash, Gate, Life};
-use crate::plugin::Lab;
+use crate::plugin::Agent;
 use crate::ports::gated;
 use crate::post::Post;
 use crate::time::{SimClock, SimRandom};
 use crate::trace::Trace;
 use crate::weather::Weather;
+use crate::workflows::Saved;
+
+/// Who says how things go.
+pub(crate) enum Plot {
+    /// The dice of the seed.
+    Dice,
+    /// Somebody who knows what is to come of it.
+    Told(Told),
+}
 
 /// What everything in a simulation shares.
 pub(crate) struct World {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) random: Arc<SimRandom>,
     trace: Arc<Trace>,
+    pub(crate) plot: Plot,
+    /// What was saved before anything began.
+    pub(crate) saved: &'static Saved,
     pub(crate) weather: Weather,
     pub(crate) judge: Arc<Judge>,
     pub(crate) ground: Ground,
@@ -62,14 +77,19 @@ impl fmt::Debug for World {
 
 impl World {
     /// Must be made inside the runtime whose time is paused.
-    pub(crate) fn new(seed: u64, print: bool) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, plot: Plot, saved: &'static Saved, print: bool) -> Arc<Self> {
         let mut dice = Dice::new(seed);
         let clock = Arc::new(SimClock::start());
         let random = Arc::new(SimRandom::new(dice.split()));
-        let judge = Arc::new(Judge::new());
+        let judge = Arc::new(Judge::new(saved));
         let trace = Arc::new(Trace::new(print));
         Arc::new(Self {
-            weather: Weather::new(dice.split()),
+            weather: match plot {
+                Plot::Dice => Weather::new(dice.split()),
+                Plot::Told(_) => Weather::still(dice.split()),
+            },
+            plot,
+            saved,
             lab: Lab::new(dice.split()),
             post: Post::default(),
             ground: Ground::new(judge.clone(), trace.clone(), clock.clone(), random.clone()),
@@ -130,17 +150,39 @@ impl World {
         door.expect("a door was opened before anybody came")
     }
 
-    /// How a life that begins now will end.
-    pub(crate) fn fate(&self) -> Crash {
-        if self.weather.is_calm() {
-            return Crash::Never;
+    /// A life that begins now, and how it will end.
+    pub(crate) fn born(&self, name: String) -> Arc<Life> {
+        let crash = match &self.plot {
+            _ if self.weather.is_calm() => Crash::Never,
+            Plot::Dice => self.throw_crash(),
+            Plot::Told(told) => told.crash(&name),
+        };
+        let life = Life::new(name, crash);
+        if let Plot::Told(told) = &self.plot {
+            told.born(&life);
         }
+        life
+    }
+
+    fn throw_crash(&self) -> Crash {
         self.throw(|dice| match dice.between(0, 9) {
             0..=2 => Crash::Before(dice.between(1, 400)),
             3..=5 => Crash::After(dice.between(1, 400)),
             6..=7 => Crash::Polls(dice.between(1, 1_000)),
             _ => Crash::Never,
         })
+    }
+
+    /// The agent as this life calls it.
+    pub(crate) fn caller(self: &Arc<Self>, life: &Arc<Life>) -> Arc<dyn Caller> {
+        let agent = Agent {
+            world: self.clone(),
+            life: life.clone(),
+        };
+        match self.plot {
+            Plot::Dice => Arc::new(agent),
+            Plot::Told(_) => Arc::new(Actor(agent)),
+        }
     }
 
     /// The ports as this life has them.

@@ -5,7 +5,6 @@ use engine::value::INLINE_BYTES_MAX;
 
 use super::{Invariant, must};
 use crate::judge::{Known, Moment};
-use crate::workflows::saved;
 
 /// Records, values and the windows of fan-outs stay within their bounds.
 pub(crate) struct Bounds;
@@ -15,7 +14,7 @@ impl Invariant for Bounds {
         "bounds"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Known) -> Result<(), String> {
+    fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
         let Moment::Appended {
             run,
             record,
@@ -30,7 +29,7 @@ impl Invariant for Bounds {
             format!("{}: record {} has {bytes} bytes", record.key.run, record.n)
         })?;
         events.iter().try_for_each(inline)?;
-        windows(&run.run)
+        windows(&run.run, known)
     }
 }
 
@@ -48,13 +47,9 @@ fn inline(event: &Event) -> Result<(), String> {
     })
 }
 
-fn windows(run: &Run) -> Result<(), String> {
+fn windows(run: &Run, known: &Known) -> Result<(), String> {
     let definition = run.state().head.created.definition;
-    let saved = saved()
-        .workflows
-        .iter()
-        .find(|(w, _)| w.digest() == definition);
-    let Some((workflow, _)) = saved else {
+    let Some(workflow) = known.saved.of(&definition) else {
         return Err(format!(
             "{} is of no workflow that was saved",
             run.key().run

@@ -1,0 +1,90 @@
+//! Canonical plans: each is carried out once as it is meant, and then once for each of its effects, after which somebody
+//! dies. Whoever it was, the plan ends as it must.
+//!
+//! ```text
+//! PLAN=approved CRASH=process-1:17 TRACE=1 cargo test -p mirastack-tests --test sim canonical -- --nocapture
+//! ```
+
+mod actor;
+mod people;
+mod plan;
+mod plans;
+mod stage;
+
+use std::collections::BTreeMap;
+
+pub(crate) use self::actor::Actor;
+use self::plans::PLANS;
+pub(crate) use self::stage::Told;
+use self::stage::{Played, Scene, play};
+use crate::seeds::on_all_cores;
+
+/// Plays all scenes, on all cores.
+fn play_all(scenes: &[Scene]) -> Vec<Played> {
+    let print = std::env::var("TRACE").is_ok();
+    let places = 0..scenes.len() as u64;
+    let played = on_all_cores(places, |place| {
+        let place = usize::try_from(place).expect("it was one");
+        play(&scenes[place], print)
+    });
+    played.into_values().collect()
+}
+
+/// The scenes that are asked for: those of `PLAN=name`, and of these with `CRASH=who:effect` only that one.
+fn asked_for(scenes: Vec<Scene>) -> Vec<Scene> {
+    let plan = std::env::var("PLAN").ok();
+    let mut scenes = scenes;
+    scenes.retain(|scene| plan.as_deref().is_none_or(|plan| plan == scene.plan().name));
+    scenes
+}
+
+#[test]
+fn every_plan_ends_as_it_must_whoever_dies_after_whichever_effect() {
+    let crash = std::env::var("CRASH").ok();
+    let plain = asked_for(Scene::plain());
+    let played = play_all(&plain);
+    let crashes: Vec<Scene> = plain
+        .iter()
+        .zip(&played)
+        .flat_map(|(scene, played)| scene.with_crashes(&played.effects))
+        .filter(|scene| crash.as_ref().is_none_or(|crash| *crash == scene.crash()))
+        .collect();
+    let after = play_all(&crashes);
+    let scenes = plain.iter().chain(&crashes);
+    let complaints: Vec<String> = scenes
+        .zip(played.iter().chain(&after))
+        .filter_map(|(scene, played)| {
+            let complaint = played.complaint.as_ref()?;
+            Some(format!(
+                "{}: {complaint}\n    {}",
+                scene.name(),
+                scene.again()
+            ))
+        })
+        .collect();
+    println!(
+        "{} plans in {} settings, {} deaths after an effect",
+        plain
+            .iter()
+            .map(|s| (s.plan().name, ()))
+            .collect::<BTreeMap<_, _>>()
+            .len(),
+        plain.len(),
+        crashes.len()
+    );
+    let shown = complaints.iter().take(200).cloned().collect::<Vec<_>>();
+    assert!(
+        complaints.is_empty(),
+        "{} of {}:\n{}",
+        complaints.len(),
+        plain.len() + crashes.len(),
+        shown.join("\n")
+    );
+}
+
+#[test]
+fn there_are_so_many_plans_as_were_promised() {
+    let names: std::collections::BTreeSet<&str> = PLANS.iter().map(|plan| plan.name).collect();
+    assert_eq!(names.len(), PLANS.len(), "two plans have one name");
+    assert!(names.len() >= 30, "{}", names.len());
+}

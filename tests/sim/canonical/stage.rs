@@ -1,0 +1,296 @@
+//! One plan from its start to its end, while somebody dies.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use engine::event::StepStatus;
+use engine::principal::Permission;
+use engine::run::{Run, Step};
+use tokio::task::JoinSet;
+
+use super::people::{follow, look_after_doubts, the_run};
+use super::plan::{Kind, Plan};
+use super::plans::PLANS;
+use crate::client::{Request, ask};
+use crate::judge::Moment;
+use crate::life::{Crash, Life};
+use crate::people::{person, settle_in};
+use crate::roles;
+use crate::simulation::{in_paused_time, is_open, sleep_or_panic};
+use crate::workflows::Saved;
+use crate::world::{Plot, World};
+
+/// Every plan has ended by then, or it never will.
+const PLAYED_MAX: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_millis(500);
+/// Long enough for the janitor, and for anybody who is still about something.
+const AFTERMATH: Duration = Duration::from_secs(9);
+
+/// A plan, who carries it out, and who dies.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    plan: usize,
+    /// Everything is in one process.
+    together: bool,
+    /// Who dies after so many effects; `None`: nobody.
+    dies: Option<(String, u64)>,
+}
+
+/// What came of a scene.
+pub(crate) struct Played {
+    /// How many effects each life had.
+    pub(crate) effects: BTreeMap<String, u64>,
+    pub(crate) complaint: Option<String>,
+}
+
+/// Who dies is told.
+pub(crate) struct Told {
+    dies: Option<(String, u64)>,
+    lives: Mutex<Vec<Arc<Life>>>,
+}
+
+impl Told {
+    pub(crate) fn crash(&self, name: &str) -> Crash {
+        match &self.dies {
+            Some((who, effects)) if who == name => Crash::Effects(*effects),
+            _ => Crash::Never,
+        }
+    }
+
+    pub(crate) fn born(&self, life: &Arc<Life>) {
+        let mut lives = self.lives.lock().expect("nobody panics with it");
+        lives.push(life.clone());
+    }
+
+    fn effects(&self) -> BTreeMap<String, u64> {
+        let lives = self.lives.lock().expect("nobody panics with it");
+        let effects = lives.iter().map(|life| (life.name.clone(), life.effects()));
+        effects.collect()
+    }
+}
+
+impl Scene {
+    /// Every plan, in one process and in several, and nobody dies.
+    pub(crate) fn plain() -> Vec<Self> {
+        let plans = (0..PLANS.len()).flat_map(|plan| [(plan, true), (plan, false)]);
+        let scene = |(plan, together)| Self {
+            plan,
+            together,
+            dies: None,
+        };
+        plans.map(scene).collect()
+    }
+
+    /// The same, once for each effect that each life had.
+    pub(crate) fn with_crashes(&self, effects: &BTreeMap<String, u64>) -> Vec<Self> {
+        let deaths = effects
+            .iter()
+            .flat_map(|(who, effects)| (1..=*effects).map(|n| (who.clone(), n)));
+        let scene = |dies| Self {
+            dies: Some(dies),
+            ..self.clone()
+        };
+        deaths.map(scene).collect()
+    }
+
+    pub(crate) fn plan(&self) -> &'static Plan {
+        &PLANS[self.plan]
+    }
+
+    pub(crate) fn crash(&self) -> String {
+        let dies = self.dies.as_ref();
+        dies.map_or_else(String::new, |(who, effect)| format!("{who}:{effect}"))
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.plan().name, self.crash())
+    }
+
+    /// How it is played once more.
+    pub(crate) fn again(&self) -> String {
+        format!(
+            "PLAN={} CRASH={} TRACE=1 cargo test -p mirastack-tests --test sim canonical -- --nocapture",
+            self.plan().name,
+            self.crash()
+        )
+    }
+}
+
+/// What is saved for each plan.
+fn saved(plan: usize) -> &'static Saved {
+    static SAVED: OnceLock<Vec<Saved>> = OnceLock::new();
+    let saved = SAVED.get_or_init(|| {
+        let documents = PLANS.iter().map(|plan| {
+            let name = plan.name.replace('_', "-");
+            format!("workflow: {name}{}", plan.text)
+        });
+        documents.map(|d| Saved::of_documents(&d)).collect()
+    });
+    &saved[plan]
+}
+
+/// Plays a scene, on this thread.
+pub(crate) fn play(scene: &Scene, print: bool) -> Played {
+    let (mut played, logged) = in_paused_time(print, playing(scene, print));
+    if let (None, Some(logged)) = (&played.complaint, logged) {
+        played.complaint = Some(logged.what);
+    }
+    played
+}
+
+async fn playing(scene: &Scene, print: bool) -> Played {
+    let told = Told {
+        dies: scene.dies.clone(),
+        lives: Mutex::default(),
+    };
+    let world = World::new(1, Plot::Told(told), saved(scene.plan), print);
+    settle_in(&world).await;
+    let mut tasks = JoinSet::new();
+    begin(&world, scene, &mut tasks);
+    tokio::select! { biased;
+        () = world.judge.broken.notified() => {}
+        () = to_the_end(&world, &mut tasks) => {}
+    }
+    tasks.shutdown().await;
+    world.close_door();
+    let Plot::Told(told) = &world.plot else {
+        unreachable!("it was just made");
+    };
+    Played {
+        effects: told.effects(),
+        complaint: complaint(&world, scene),
+    }
+}
+
+/// Starts the roles, and the people of the plan.
+fn begin(world: &Arc<World>, scene: &Scene, tasks: &mut JoinSet<()>) {
+    let lab = world.clone();
+    tasks.spawn(async move { lab.lab.run(&lab).await });
+    if scene.together {
+        tasks.spawn(roles::one_process(world.clone()));
+    } else {
+        tasks.spawn(roles::owner(world.clone(), "owner"));
+        tasks.spawn(roles::lone_worker(world.clone(), "worker"));
+        tasks.spawn(roles::gateway(world.clone()));
+    }
+    let plan = scene.plan();
+    tasks.spawn(follow(world.clone(), plan.cues));
+    if plan.kind != Kind::NobodyLooks {
+        tasks.spawn(look_after_doubts(world.clone()));
+    }
+    if plan.kind != Kind::Alert {
+        let request = Request {
+            name: plan.name.to_owned(),
+            workflow: 0,
+            requester: person(if plan.kind == Kind::AdHoc {
+                "dan"
+            } else {
+                "cat"
+            }),
+            ad_hoc: plan.kind == Kind::AdHoc,
+        };
+        tasks.spawn(ask(world.clone(), request, Duration::ZERO));
+    }
+}
+
+async fn to_the_end(world: &Arc<World>, tasks: &mut JoinSet<()>) {
+    let mut waited = Duration::ZERO;
+    let nothing_yet = || world.judge.known(|known| known.runs.is_empty());
+    while waited < PLAYED_MAX && (nothing_yet() || is_open(world)) {
+        sleep_or_panic(LOOK, tasks).await;
+        waited += LOOK;
+    }
+    sleep_or_panic(AFTERMATH, tasks).await;
+    world.see(&Moment::End);
+}
+
+/// What is wrong with how it ended.
+fn complaint(world: &World, scene: &Scene) -> Option<String> {
+    if let Some(violation) = world.judge.verdict() {
+        return Some(format!("{}: {}", violation.invariant, violation.what));
+    }
+    let plan = scene.plan();
+    world.judge.known(|known| {
+        if known.runs.len() != 1 {
+            return Some(format!("there are {} runs of it", known.runs.len()));
+        }
+        let (_, run) = the_run(known)?;
+        let ended = end(run);
+        if !is_right(&ended, plan.ends) {
+            return Some(format!("ended {ended:?}\n    and not {:?}", plan.ends));
+        }
+        let outputs = outputs(run);
+        if !plan.outputs.is_empty() && outputs != plan.outputs {
+            return Some(format!("answers {outputs} and not {}", plan.outputs));
+        }
+        let steps = run.state().steps.iter();
+        steps.filter_map(|step| untrue(world, run, step)).next()
+    })
+}
+
+/// How a run has ended, as [`Plan::ends`] tells it.
+fn end(run: &Run) -> String {
+    let state = run.state();
+    let mut text = run.status().as_str().to_owned();
+    if let Some(failure) = state.head.end.as_ref().and_then(|end| end.failure.as_ref()) {
+        // Writing into a string cannot fail.
+        let _ = write!(text, " by {}", failure.code);
+    }
+    let mut parting = ":";
+    for step in state.steps.iter().filter(|step| step.item().is_none()) {
+        let _ = write!(text, "{parting} {} {}", step.name, step.status.as_str());
+        parting = ",";
+    }
+    text
+}
+
+/// Whether each word is one of those that `ends` has in its place.
+fn is_right(ended: &str, ends: &str) -> bool {
+    let (ended, ends): (Vec<&str>, Vec<&str>) =
+        (ended.split(' ').collect(), ends.split(' ').collect());
+    let one_of = |(word, right): (&&str, &&str)| {
+        let mut right = right.trim_end_matches([',', ':']).split('|');
+        right.any(|right| right == word.trim_end_matches([',', ':']))
+    };
+    ended.len() == ends.len() && ended.iter().zip(&ends).all(one_of)
+}
+
+fn outputs(run: &Run) -> String {
+    let end = run.state().head.end.as_ref();
+    let outputs = end.map(|end| {
+        let json = end
+            .outputs
+            .iter()
+            .map(|(name, value)| (name.clone(), value.inline_json()));
+        json.collect::<BTreeMap<_, _>>()
+    });
+    serde_json::to_string(&outputs).expect("plain values")
+}
+
+/// What a step says of its change that is not so.
+fn untrue(world: &World, run: &Run, step: &Step) -> Option<String> {
+    let action = run.state().action(step)?;
+    if action.permission == Permission::Read || step.fan_out.is_some() {
+        return None;
+    }
+    let times = world.lab.times(&format!("{}.{}", run.key().run, step.no.0));
+    let not_made = step
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.not_made);
+    let is_true = match step.status {
+        StepStatus::Succeeded => times == 1,
+        StepStatus::Skipped | StepStatus::Rejected => times == 0,
+        StepStatus::Failed | StepStatus::Cancelled | StepStatus::TimedOut => {
+            times == 0 || !not_made
+        }
+        StepStatus::InDoubt => true,
+        StepStatus::Pending | StepStatus::Running | StepStatus::Waiting => false,
+    };
+    (!is_true).then(|| {
+        let (name, status) = (&step.name, step.status.as_str());
+        format!("{name} is {status}, and its change was made {times} times")
+    })
+}
