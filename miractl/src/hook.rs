@@ -59,11 +59,12 @@ pub(crate) struct GetCmd {
 Examples:
   miractl hook create alerts --type alertmanager
   miractl hook create alerts --type alertmanager --role engineer
+  miractl hook create github --type github
   miractl hook create builds --type generic --dedupe event.headers['x-build-id']")]
 pub(crate) struct CreateCmd {
     /// The hook's name
     name: String,
-    /// alertmanager or generic
+    /// alertmanager, github or generic
     #[arg(long = "type", value_name = "TYPE")]
     kind: String,
     /// The role in which its runs are asked for [default: operator]

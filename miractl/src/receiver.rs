@@ -28,6 +28,7 @@ pub(crate) fn paste(hook: &Value, server: &Url) -> Option<String> {
     let url = address(server, name, hook);
     Some(match text(hook, "type") {
         "alertmanager" => alertmanager(name, &url, secret),
+        "github" => github(&url, secret),
         _ => signed(&hook["auth"]["hmac"], &url, secret),
     })
 }
@@ -55,6 +56,20 @@ receivers:
           authorization:
             type: Bearer
             credentials: {secret}
+"
+    )
+}
+
+/// What is entered on GitHub, under Settings, Webhooks, Add webhook.
+fn github(url: &str, secret: &str) -> String {
+    let (url, secret) = (quoted(url), quoted(secret));
+    format!(
+        "\
+# on GitHub: Settings, Webhooks, Add webhook
+Payload URL: {url}
+Content type: application/json
+Secret: {secret}
+SSL verification: enable
 "
     )
 }
@@ -107,6 +122,18 @@ mod tests {
             read["route"]["routes"][0]["receiver"],
             read["receivers"][0]["name"]
         );
+    }
+
+    #[test]
+    fn on_github_one_enters_the_address_the_secret_and_json() {
+        let hook =
+            json!({"name": "g", "type": "github", "secret": "s1", "url": "https://h/hooks/g"});
+        let server = Url::parse("https://h").expect("a server");
+        let text = paste(&hook, &server).expect("a secret");
+        let read: Value = serde_saphyr::from_str(&text).expect("YAML");
+        assert_eq!(read["Payload URL"], json!("https://h/hooks/g"));
+        assert_eq!(read["Content type"], json!("application/json"));
+        assert_eq!(read["Secret"], json!("s1"));
     }
 
     #[test]

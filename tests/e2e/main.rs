@@ -3,6 +3,7 @@
 mod alert;
 mod ending;
 mod first_start;
+mod github;
 mod ground;
 mod judge;
 mod secrets;

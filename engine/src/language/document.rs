@@ -207,9 +207,9 @@ pub(super) struct Auth {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Hmac {
-    /// The header that carries it.
-    header: String,
-    /// What stands before the digits, such as `sha256=`.
+    /// The header that carries it; `github` has its own.
+    header: Option<String>,
+    /// What stands before the digits, such as `sha256=`; `github` has its own.
     prefix: Option<String>,
     /// The keys: one, or two while rotating.
     secrets: Vec<String>,

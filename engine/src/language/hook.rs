@@ -7,7 +7,9 @@ use crate::principal::Role;
 use crate::yaml::Node;
 
 /// Types of the contract that come later.
-const LATER_TYPES: &[&str] = &["github", "gitlab", "gitea", "cloudevents", "standard"];
+const LATER_TYPES: &[&str] = &["gitlab", "gitea", "cloudevents", "standard"];
+/// Where GitHub signs, and what stands before the digits. The older `X-Hub-Signature` is SHA-1, and proves nothing.
+const GITHUB_SIGNATURE: (&str, &str) = ("x-hub-signature-256", "sha256=");
 /// Two values may be valid at once, while rotating.
 const VALUES_MAX: usize = 2;
 
@@ -17,7 +19,7 @@ impl Reader {
         let name = self.name_of(&fields, "hook");
         let kind = self.hook_type(&fields);
         let auth = match fields.get("auth") {
-            Some(auth) => self.auth(auth, "/auth"),
+            Some(auth) => self.auth(auth, kind),
             None => {
                 self.problem(node.at, "", "auth: say how the sender proves itself");
                 None
@@ -52,7 +54,7 @@ impl Reader {
             .scalar()
             .is_some_and(|s| LATER_TYPES.contains(&s.text.as_str()))
         {
-            let hint = Some("alertmanager and generic are".to_owned());
+            let hint = Some("alertmanager, github and generic are".to_owned());
             self.hinted(
                 node.at,
                 "/type",
@@ -64,8 +66,15 @@ impl Reader {
         self.word(node, "/type")
     }
 
-    fn auth(&mut self, node: &Node, pointer: &str) -> Option<HookAuth> {
+    fn auth(&mut self, node: &Node, kind: Option<HookType>) -> Option<HookAuth> {
+        let pointer = "/auth";
         let fields = self.fields::<document::Auth>(node, pointer, &[])?;
+        let github = kind == Some(HookType::Github);
+        if github && fields.get("hmac").is_none() {
+            let hint = Some("hmac: { secrets: [\"${{ secrets.NAME }}\"] }".to_owned());
+            self.hinted(node.at, pointer, "GitHub signs: it needs hmac", hint);
+            return None;
+        }
         match (
             fields.get("bearer"),
             fields.get("basic"),
@@ -77,6 +86,7 @@ impl Reader {
             (None, Some(node), None) => {
                 Some(HookAuth::Basic(self.values(node, &fields.at("basic"))?))
             }
+            (None, None, Some(node)) if github => self.github_hmac(node, &fields.at("hmac")),
             (None, None, Some(node)) => self.hmac(node, &fields.at("hmac")),
             _ => {
                 self.problem(
@@ -104,6 +114,26 @@ impl Reader {
             header,
             prefix,
             secrets,
+        })
+    }
+
+    fn github_hmac(&mut self, node: &Node, pointer: &str) -> Option<HookAuth> {
+        let fields = self.fields::<document::Hmac>(node, pointer, &[])?;
+        for key in ["header", "prefix"] {
+            if let Some(node) = fields.get(key) {
+                let message = format!("{key}: GitHub has its own, so leave it out");
+                self.problem(node.at, &fields.at(key), message);
+            }
+        }
+        let Some(secrets) = fields.get("secrets") else {
+            self.problem(node.at, pointer, "hmac needs secrets");
+            return None;
+        };
+        let (header, prefix) = GITHUB_SIGNATURE;
+        Some(HookAuth::Hmac {
+            header: header.to_owned(),
+            prefix: prefix.to_owned(),
+            secrets: self.values(secrets, &fields.at("secrets"))?,
         })
     }
 

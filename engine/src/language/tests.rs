@@ -397,9 +397,38 @@ fn a_hook_is_read_and_holds_no_secret() {
     let empty = text.replace("[\"${{ secrets.alerts_token }}\"]", "[]");
     assert!(problems(&empty)[0].contains("one value, or two"));
     assert!(
-        problems("hook: h\ntype: github\nauth: { bearer: [\"${{ secrets.a }}\"] }\n")[0]
+        problems("hook: h\ntype: gitlab\nauth: { bearer: [\"${{ secrets.a }}\"] }\n")[0]
             .contains("not supported")
     );
+}
+
+#[test]
+fn a_github_hook_is_signed_as_github_signs() {
+    let base = "hook: h\ntype: github\nauth: { hmac: { secrets: [\"${{ secrets.a }}\"] } }\n";
+    let Some(Document::Hook(hook)) = check(base, &actions()).expect("right").into_iter().next()
+    else {
+        panic!("no hook")
+    };
+    let signed = HookAuth::Hmac {
+        header: "x-hub-signature-256".to_owned(),
+        prefix: "sha256=".to_owned(),
+        secrets: vec!["a".to_owned()],
+    };
+    assert_eq!((hook.kind, hook.auth), (HookType::Github, signed));
+    for (from, to, why) in [
+        ("hmac: {", "hmac: { header: x-a,", "GitHub has its own"),
+        ("hmac: {", "hmac: { prefix: sha1=,", "GitHub has its own"),
+        ("secrets: [\"${{ secrets.a }}\"]", "", "hmac needs secrets"),
+        (
+            "hmac: { secrets: [\"${{ secrets.a }}\"] }",
+            "bearer: [\"${{ secrets.a }}\"]",
+            "GitHub signs: it needs hmac",
+        ),
+        ("type", "dedupe: none\ntype", "belongs to the type generic"),
+    ] {
+        let told = problems(&base.replace(from, to));
+        assert!(told[0].contains(why), "{told:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub(crate) mod alertmanager;
 pub(crate) mod episode;
 pub(crate) mod generic;
+pub(crate) mod github;
 pub(crate) mod rate;
 pub(crate) mod settle;
 mod strict;

@@ -3,13 +3,14 @@
 //! The headers are looked at before the body is read, the body's signature before it is parsed, and 2xx is answered
 //! only for what is durable. A refusal says nothing about why.
 
+mod kinds;
+
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use engine::definition::{Hook, HookType, Per};
+use engine::definition::{Hook, HookType};
 use engine::id::{RunId, Tenant};
 use engine::registry::{SavedHook, secret_seal};
-use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,17 +19,13 @@ use utoipa::ToSchema;
 
 use crate::auth::right::Right;
 use crate::gate::Shared;
-use crate::hook::alertmanager::Payload;
-use crate::hook::settle::Settle;
-use crate::hook::{Came, Delivery, Found, generic, trigger, verify};
+use crate::hook::{Came, Found, verify};
 use crate::mirror::Kept;
 use crate::problem::Problem;
 use crate::request::{Origin, read_body, uncompressed};
 use crate::respond;
 use crate::route::{Keyed, Route, Shape};
 
-/// So many alerts of one delivery are settled at once: their writes share commits.
-const ALERTS_AT_ONCE: usize = 64;
 /// So many bytes of a body are kept with a delivery that made no run.
 const BODY_KEPT: usize = 4_096;
 
@@ -178,6 +175,7 @@ impl Door<'_> {
         self.check_rate()?;
         let came = match self.hook.kind {
             HookType::Alertmanager => self.alertmanager(headers, &body).await?,
+            HookType::Github => self.github(headers, &body).await?,
             HookType::Generic => self.generic(headers, &body).await?,
         };
         Ok(self.answer(came, headers, &body))
@@ -209,49 +207,6 @@ impl Door<'_> {
             }
             problem
         })
-    }
-
-    async fn alertmanager(&self, headers: &HeaderMap, body: &[u8]) -> Result<Vec<Came>, Problem> {
-        let unreadable = |why: String| self.malformed(headers, body, &why);
-        let payload = Payload::read(body).map_err(unreadable)?;
-        let triggered = self.gate.triggered(&self.hook.name).await?;
-        let settle = self.settle(&triggered);
-        let mut all = Vec::new();
-        if trigger::has(&triggered, Per::Alert) {
-            let alerts = payload.alerts().map_err(unreadable)?;
-            let settle = &settle;
-            let settled = stream::iter(alerts)
-                .map(|seen| async move { settle.alert(Per::Alert, &seen).await })
-                .buffered(ALERTS_AT_ONCE);
-            all = settled.try_collect().await?;
-        }
-        if trigger::has(&triggered, Per::Group)
-            && let Some(seen) = payload.group().map_err(unreadable)?
-        {
-            all.push(settle.alert(Per::Group, &seen).await?);
-        }
-        Ok(all)
-    }
-
-    async fn generic(&self, headers: &HeaderMap, body: &[u8]) -> Result<Vec<Came>, Problem> {
-        let what = generic::occurrence(self.hook, &self.id, headers, body)
-            .map_err(|why| self.malformed(headers, body, &why))?;
-        let triggered = self.gate.triggered(&self.hook.name).await?;
-        let identity = generic::identity(self.hook, &what.event);
-        Ok(vec![self.settle(&triggered).event(&what, identity).await?])
-    }
-
-    fn settle<'a>(&'a self, triggered: &'a crate::plans::Triggered) -> Settle<'a> {
-        Settle {
-            gate: self.gate,
-            tenant: self.tenant,
-            delivery: Delivery {
-                id: &self.id,
-                hook: &self.hook.name,
-                traceparent: &self.traceparent,
-            },
-            triggered,
-        }
     }
 
     fn answer(&self, came: Vec<Came>, headers: &HeaderMap, body: &[u8]) -> Answered {

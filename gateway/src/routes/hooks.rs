@@ -98,7 +98,7 @@ pub(crate) struct Shown {
     name: String,
     /// For people.
     description: Option<String>,
-    /// alertmanager or generic.
+    /// alertmanager, github or generic.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: HookType,
@@ -276,8 +276,7 @@ async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let written = Written::read(&headers, &body)?;
-    let saving = Saving::new(&gate, &caller, written).await?;
+    let saving = Saving::new(&gate, &caller, Written::read(&headers, &body)?).await?;
     if saving.old().is_some() {
         return Err(Problem::conflict(
             engine::code::Code::Conflict,
@@ -297,8 +296,7 @@ async fn save(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let written = Written::read(&headers, &body)?;
-    let saving = Saving::new(&gate, &caller, written).await?;
+    let saving = Saving::new(&gate, &caller, Written::read(&headers, &body)?).await?;
     if saving.hook.name != name {
         return Err(Problem::invalid_at(
             "/hook",
@@ -499,6 +497,7 @@ fn with_auth(written: &Written) -> Result<Option<(Written, String)>, Problem> {
     }
     let reference = format!("${{{{ secrets.{secret} }}}}");
     let auth = match kind.as_deref() {
+        Some("github") => json!({"hmac": {"secrets": [reference]}}),
         Some("generic") => {
             json!({"hmac": {"header": SIGNATURE, "prefix": "sha256=", "secrets": [reference]}})
         }
@@ -584,6 +583,10 @@ mod tests {
         )
         .expect("one");
         assert!(text.contains("x-mirastack-signature"));
+        let (text, _) = of("hook: pushes\ntype: github\n", Form::Yaml).expect("one");
+        assert!(
+            text.ends_with("\nauth: {\"hmac\":{\"secrets\":[\"${{ secrets.hook_pushes }}\"]}}\n")
+        );
         assert_eq!(of("hook: a\nauth: {}\n", Form::Yaml), None);
         assert_eq!(of(r#"{"hook":"a","auth":{}}"#, Form::Json), None);
         assert_eq!(

@@ -20,7 +20,9 @@ use crate::support::{World, config};
 mod alertmanager;
 mod bodies;
 mod generic;
+mod github;
 mod requests;
+mod signatures;
 
 /// The most that a body may have here, in bytes.
 const BODY_MAX: usize = 64 * 1024;

@@ -398,7 +398,7 @@ async fn under_overload_a_delivery_is_refused_and_not_lost() {
     assert_eq!(answer.header("retry-after"), "1");
 }
 
-fn signed(secret: &str, body: &str) -> String {
+pub(crate) fn signed(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key");
     mac.update(body.as_bytes());
     let mut text = "sha256=".to_owned();

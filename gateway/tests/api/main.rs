@@ -6,6 +6,7 @@ mod approvals;
 mod edge;
 mod episodes;
 mod forged;
+mod github;
 mod hooks;
 mod keyed;
 mod pages;
