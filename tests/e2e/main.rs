@@ -6,5 +6,6 @@ mod first_start;
 mod github;
 mod ground;
 mod judge;
+mod metrics;
 mod secrets;
 mod tamper;

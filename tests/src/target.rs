@@ -26,7 +26,10 @@ impl Target {
         let up = Arc::new(AtomicBool::new(true));
         let state = Arc::clone(&up);
         let metrics = get(async move || match state.load(Ordering::SeqCst) {
-            true => (StatusCode::OK, "target_requests_total 1\n"),
+            true => (
+                StatusCode::OK,
+                "# TYPE target_requests_total counter\ntarget_requests_total 1\n",
+            ),
             false => (StatusCode::SERVICE_UNAVAILABLE, ""),
         });
         let served = serve(Router::new().route("/metrics", metrics)).await?;

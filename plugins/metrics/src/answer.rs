@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// What the server answers, both good and bad.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
-pub(crate) enum Answer {
+pub(crate) enum Answer<T> {
     Success {
-        data: Data,
+        data: T,
         #[serde(default)]
         warnings: Vec<String>,
         #[serde(default)]
@@ -57,14 +57,14 @@ pub(crate) struct Refusal {
     pub(crate) error: String,
 }
 
-/// An answered query.
-pub(crate) struct Result {
-    pub(crate) data: Data,
+/// What was answered.
+pub(crate) struct Result<T> {
+    pub(crate) data: T,
     pub(crate) warnings: Vec<String>,
 }
 
-impl Answer {
-    pub(crate) fn into_result(self) -> std::result::Result<Result, Refusal> {
+impl<T> Answer<T> {
+    pub(crate) fn into_result(self) -> std::result::Result<Result<T>, Refusal> {
         match self {
             Self::Success {
                 data,

@@ -7,7 +7,7 @@ use mirastack_sdk::{
     http::{self, Failure, Http, patience},
 };
 use reqwest::{Method, RequestBuilder, Url};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::answer::{Answer, Refusal, Result as Answered};
 
@@ -45,27 +45,40 @@ impl Backend {
         )))
     }
 
-    /// Asks for the result of a query. Parameters travel in the body, for a query may be longer than a URL.
-    pub(crate) async fn ask(
+    /// Asks with parameters that travel in the body, for a query may be longer than a URL.
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         context: &Context,
         path: &str,
         form: &[(&str, &str)],
-    ) -> Result<Answered, ActionError> {
+    ) -> Result<Answered<T>, ActionError> {
+        let url = address(context.config(), path)?;
+        let request = self.called(context, Method::POST, url)?.form(form);
+        answered(request).await
+    }
+
+    /// Asks where the API takes parameters in the URL only.
+    pub(crate) async fn look<T: DeserializeOwned>(
+        &self,
+        context: &Context,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Answered<T>, ActionError> {
+        let mut url = address(context.config(), path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        answered(self.called(context, Method::GET, url)?).await
+    }
+
+    fn called(
+        &self,
+        context: &Context,
+        method: Method,
+        url: Url,
+    ) -> Result<RequestBuilder, ActionError> {
         let config = context.config();
-        let url = address(config, path)?;
-        let timeout = patience(
-            context,
-            config.duration(TIMEOUT).map_or(PATIENCE, |d| d.get()),
-        );
-        let request = self
-            .request(Method::POST, url, config, timeout)
-            .map_err(Failure::of_read)?
-            .form(form);
-        let answer: Answer = http::send_json(request, ANSWER_MAX)
-            .await
-            .map_err(explain)?;
-        answer.into_result().map_err(|refusal| bad_query(&refusal))
+        let timeout = config.duration(TIMEOUT).map_or(PATIENCE, |d| d.get());
+        self.request(method, url, config, patience(context, timeout))
+            .map_err(Failure::of_read)
     }
 
     /// Prometheus answers `/-/ready`; a server that has no such page must answer a query that reads nothing.
@@ -110,6 +123,15 @@ impl Backend {
             None => request,
         })
     }
+}
+
+async fn answered<T: DeserializeOwned>(
+    request: RequestBuilder,
+) -> Result<Answered<T>, ActionError> {
+    let answer: Answer<T> = http::send_json(request, ANSWER_MAX)
+        .await
+        .map_err(explain)?;
+    answer.into_result().map_err(|refusal| bad_query(&refusal))
 }
 
 fn address(config: &Config, path: &str) -> Result<Url, ActionError> {

@@ -3,7 +3,13 @@
 mod answer;
 mod backend;
 mod instant_query;
+mod label_names;
+mod label_values;
+mod metadata;
 mod range_query;
+mod search;
+mod series;
+mod span;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -36,7 +42,11 @@ fn agent() -> Agent {
     .setting(Setting::duration(backend::TIMEOUT, "How long one request may take.").default("30s"))
     .check_config(backend::check)
     .action(instant_query::action(backend.clone()))
-    .action(range_query::action(backend))
+    .action(range_query::action(backend.clone()))
+    .action(label_names::action(backend.clone()))
+    .action(label_values::action(backend.clone()))
+    .action(series::action(backend.clone()))
+    .action(metadata::action(backend))
     .health(move |config| {
         let backend = checked.clone();
         async move { backend.health(Arc::as_ref(&config)).await }

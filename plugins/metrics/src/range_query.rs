@@ -1,6 +1,5 @@
 //! `metrics/range_query`.
 
-use jiff::{SignedDuration, Timestamp};
 use mirastack_sdk::{Action, ActionError, Context, Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     answer::{self, Data, RangeSeries, ResultType},
     backend::Backend,
+    span::{self, Span},
     time,
 };
 
-/// The span when none is given.
-const SPAN: SignedDuration = SignedDuration::from_hours(1);
 /// How many points a series gets when no step is given.
 const POINTS: i64 = 250;
 /// The most points of a series that a server gives.
@@ -42,11 +40,6 @@ pub(crate) struct Output {
     warnings: Vec<String>,
 }
 
-struct Span {
-    start: Timestamp,
-    end: Timestamp,
-}
-
 pub(crate) fn action(backend: Backend) -> Action<Input, Output> {
     Action::read(
         "range_query",
@@ -59,7 +52,7 @@ pub(crate) fn action(backend: Backend) -> Action<Input, Output> {
 }
 
 async fn ask(backend: &Backend, context: &Context, input: &Input) -> Result<Output, ActionError> {
-    let span = span(context, input)?;
+    let span = Span::of(context, (input.start.as_deref(), input.end.as_deref()))?;
     let step_ms = step_ms(&span, input.step)?;
     let (start, end) = (time::wire(span.start), time::wire(span.end));
     let step = format!("{}.{:03}", step_ms / 1000, step_ms % 1000);
@@ -86,37 +79,6 @@ async fn ask(backend: &Backend, context: &Context, input: &Input) -> Result<Outp
     })
 }
 
-fn span(context: &Context, input: &Input) -> Result<Span, ActionError> {
-    let given = |name: &str, text: &Option<String>| {
-        text.as_ref()
-            .map(|text| time::parse(name, text))
-            .transpose()
-    };
-    let span = match context.time_range() {
-        Some(range) => Span {
-            start: time::from_ms("start", range.start_epoch_ms)?,
-            end: time::from_ms("end", range.end_epoch_ms)?,
-        },
-        None => {
-            let end = given("end", &input.end)?.unwrap_or_else(Timestamp::now);
-            let start = match given("start", &input.start)? {
-                Some(start) => start,
-                None => end
-                    .checked_sub(SPAN)
-                    .map_err(|e| invalid(format!("`end`: {e}")))?,
-            };
-            Span { start, end }
-        }
-    };
-    if span.start > span.end {
-        return Err(invalid(format!(
-            "the span ends at {}, before it begins at {}",
-            span.end, span.start
-        )));
-    }
-    Ok(span)
-}
-
 fn step_ms(span: &Span, step: Option<Duration>) -> Result<i64, ActionError> {
     let span_ms = span.end.as_millisecond() - span.start.as_millisecond();
     let Some(step) = step else {
@@ -127,23 +89,21 @@ fn step_ms(span: &Span, step: Option<Duration>) -> Result<i64, ActionError> {
     };
     let step_ms = i64::try_from(step.get().as_millis()).unwrap_or(i64::MAX);
     if step_ms == 0 {
-        return Err(invalid("`step` must be longer than 0s".to_owned()));
+        return Err(span::invalid("`step` must be longer than 0s".to_owned()));
     }
     if span_ms / step_ms >= POINTS_MAX {
         let points = span_ms / step_ms + 1;
-        return Err(invalid(format!(
+        return Err(span::invalid(format!(
             "`step`: {step} makes {points} points a series; at most {POINTS_MAX} are allowed: take a longer step"
         )));
     }
     Ok(step_ms)
 }
 
-fn invalid(message: String) -> ActionError {
-    ActionError::failed("invalid_input", message)
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
     use super::*;
 
     fn span_of(seconds: i64) -> Span {

@@ -52,6 +52,10 @@ async fn respond(
     let nothing = |result_type| (StatusCode::OK, success(result_type, &json!([])));
     told.unwrap_or_else(|| match uri.path() {
         "/api/v1/query_range" => nothing("matrix"),
+        "/api/v1/metadata" => (StatusCode::OK, plain(&json!({}))),
+        path if path.starts_with("/api/v1/label") || path == "/api/v1/series" => {
+            (StatusCode::OK, plain(&json!([])))
+        }
         _ => nothing("vector"),
     })
 }
@@ -97,6 +101,11 @@ impl Bench {
     }
 }
 
+/// An answer that is no result of a query.
+fn plain(data: &Value) -> String {
+    json!({ "status": "success", "data": data }).to_string()
+}
+
 fn success(result_type: &str, result: &Value) -> String {
     json!({ "status": "success", "data": { "resultType": result_type, "result": result } })
         .to_string()
@@ -113,14 +122,22 @@ fn the_page_is_up_to_date() {
 #[tokio::test]
 async fn every_action_holds() {
     let bench = Bench::start().await;
-    let examples =
-        ["instant_query", "range_query"].map(|action| Call::new(action, json!({ "query": "up" })));
-    for example in &examples {
-        assert_eq!(
-            bench.harness.run(example).await.output()["series"],
-            json!([])
-        );
+    let examples = [
+        ("instant_query", json!({ "query": "up" }), "series"),
+        ("range_query", json!({ "query": "up" }), "series"),
+        ("label_names", json!({}), "names"),
+        ("label_values", json!({ "label": "job" }), "values"),
+        ("series", json!({ "match": ["up"] }), "series"),
+        ("metadata", json!({}), "metrics"),
+    ];
+    let mut calls = Vec::new();
+    for (action, params, list) in examples {
+        let call = Call::new(action, params);
+        let output = bench.harness.run(&call).await.output();
+        assert_eq!(output[list], json!([]), "{action}");
+        calls.push(call);
     }
+    let examples = calls;
     bench.harness.fail_every_action_in_turn(&examples).await;
     bench.harness.run_every_action_twice(&examples).await;
 }
@@ -301,4 +318,83 @@ async fn an_address_that_cannot_work_is_refused_when_it_is_set() {
             "{refused}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_search_travels_with_its_selectors_its_span_and_one_more_than_its_limit() {
+    let bench = Bench::start().await;
+    let params = json!({
+        "match": ["up", "{job=\"a&b\"}"], "start": "1738320000", "end": "1738324800", "limit": 2,
+    });
+    let sent = "match%5B%5D=up&match%5B%5D=%7Bjob%3D%22a%26b%22%7D&start=1738320000.000&end=1738324800.000&limit=3";
+    let run = async |action: &str, params: Value| {
+        let call = Call::new(action, params);
+        bench.harness.run(&call).await.output()
+    };
+    run("label_names", params.clone()).await;
+    let asked = format!("/api/v1/labels Bearer s3cret {sent}");
+    assert_eq!(bench.server.last_asked(), asked);
+    run("series", params.clone()).await;
+    let asked = format!("/api/v1/series Bearer s3cret {sent}");
+    assert_eq!(bench.server.last_asked(), asked);
+    let mut of_label = params;
+    of_label["label"] = json!("job");
+    run("label_values", of_label).await;
+    let asked = format!("/api/v1/label/job/values?{sent} Bearer s3cret ");
+    assert_eq!(bench.server.last_asked(), asked);
+    run("metadata", json!({ "metric": "a b", "limit": 2 })).await;
+    let asked = "/api/v1/metadata?limit=3&metric=a+b Bearer s3cret ";
+    assert_eq!(bench.server.last_asked(), asked);
+}
+
+#[tokio::test]
+async fn a_list_is_in_order_and_says_whether_its_limit_left_some_out() {
+    let bench = Bench::start().await;
+    let run = async |action: &str, params: Value| {
+        let call = Call::new(action, params);
+        bench.harness.run(&call).await.output()
+    };
+    bench.server.answers(200, plain(&json!(["c", "a", "b"])));
+    let names = run("label_names", json!({ "limit": 2 })).await;
+    let first = json!({ "names": ["a", "b"], "truncated": true, "warnings": [] });
+    assert_eq!(names, first);
+    let values = run("label_values", json!({ "label": "job", "limit": 3 })).await;
+    let all = json!({ "values": ["a", "b", "c"], "truncated": false, "warnings": [] });
+    assert_eq!(values, all);
+    let found = json!([{ "__name__": "up", "job": "b" }, { "__name__": "up", "job": "a" }]);
+    bench.server.answers(200, plain(&found));
+    let series = run("series", json!({ "match": ["up"], "limit": 1 })).await;
+    assert_eq!(
+        (&series["series"], &series["truncated"]),
+        (
+            &json!([{ "labels": { "__name__": "up", "job": "a" } }]),
+            &json!(true)
+        )
+    );
+    let gauge = json!({ "type": "gauge", "help": "Whether.", "unit": "" });
+    bench.server.answers(
+        200,
+        plain(&json!({ "up": [gauge], "a": [{ "type": "counter" }] })),
+    );
+    let metadata = run("metadata", json!({})).await;
+    let both = json!([
+        { "name": "a", "type": "counter", "help": "", "unit": "" },
+        { "name": "up", "type": "gauge", "help": "Whether.", "unit": "" },
+    ]);
+    assert_eq!(metadata["metrics"], both);
+}
+
+#[tokio::test]
+async fn a_search_that_cannot_be_is_refused_before_the_server_is_asked() {
+    let bench = Bench::start().await;
+    for (action, params) in [
+        ("series", json!({})),
+        ("series", json!({ "match": [] })),
+        ("label_names", json!({ "start": "2", "end": "1" })),
+        ("label_names", json!({ "start": "yesterday" })),
+    ] {
+        let outcome = bench.harness.run(&Call::new(action, params.clone())).await;
+        assert_eq!(outcome.failure().0, "invalid_input", "{action} {params}");
+    }
+    assert!(bench.server.asked.lock().expect("no panic").is_empty());
 }
