@@ -108,6 +108,8 @@ codes! {
     ResolvedNotDone = "resolved_not_done",
     /// A secret that the step names does not exist.
     SecretMissing = "secret_missing",
+    /// The run stands in a restored backup, and waits for a person.
+    Restored = "restored",
     /// A stored record is damaged.
     RecordDamaged = "record_damaged",
     /// A fault of this program.

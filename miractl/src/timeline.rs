@@ -145,7 +145,7 @@ fn of_run(kind: &str, event: &Value) -> Said {
         ),
         "RunTimedOut" => line("its time is over", Tone::Bad),
         "RunResumed" => line(format!("resumed by {}", who()), Tone::Plain),
-        "RunParked" => line(
+        "RunParked" | "RunRestored" => line(
             with_reason("parked".to_owned(), &error_text(&event["failure"])),
             Tone::Attention,
         ),

@@ -156,7 +156,9 @@ impl<'a> Waits<'a> {
             | Event::RetryScheduled { .. }
             | Event::SettlementScheduled { .. } => self.timer = true,
             Event::RunEnded { failure, .. } => self.end = failure.as_ref(),
-            Event::RunParked { failure } => self.end = Some(failure),
+            Event::RunParked { failure } | Event::RunRestored { failure } => {
+                self.end = Some(failure);
+            }
             Event::RunCreated(_)
             | Event::RunStarted { .. }
             | Event::StepAdded { .. }

@@ -329,4 +329,11 @@ pub enum Event {
         #[n(0)]
         who: Principal,
     },
+    /// The journal was restored from a backup: what the run did after it is not known. The run is parked.
+    #[n(29)]
+    RunRestored {
+        /// Why it is parked.
+        #[n(0)]
+        failure: Failure,
+    },
 }

@@ -116,6 +116,9 @@ impl Draft<'_> {
 
     /// What a halt does to a step that was begun: READ is cut, a granted call is waited for, the rest is over.
     fn halt_open_steps(&mut self) {
+        if self.head().restores > 0 {
+            self.stop_restored();
+        }
         // Items stand behind their fan-out: the last first, so that a fan-out is looked at when its items have ended.
         let open: Vec<StepNo> = self.head().open.iter().rev().copied().collect();
         for no in open {

@@ -84,11 +84,7 @@ impl<S: Steps> State<S> {
                 s.status = StepStatus::InDoubt;
                 s.at = At::Doubt;
             }),
-            Event::StepResolved { step, .. } => self.on(*step, |s| {
-                s.status = StepStatus::Running;
-                s.at = At::Prepared;
-                s.unknown_since = None;
-            }),
+            Event::StepResolved { step, .. } => self.resolved(*step),
             Event::StepSucceeded { step, output } => self.succeeded(*step, output.as_ref(), at),
             Event::StepEnded {
                 step,
@@ -113,6 +109,10 @@ impl<S: Steps> State<S> {
             }
             Event::RunParked { failure } => self.head.parked = Some(failure.clone()),
             Event::RunResumed { .. } => self.head.parked = None,
+            Event::RunRestored { failure } => {
+                self.head.restores += 1;
+                self.head.parked = Some(failure.clone());
+            }
         }
     }
 
@@ -228,10 +228,22 @@ impl<S: Steps> State<S> {
         }
     }
 
+    fn resolved(&mut self, step: StepNo) {
+        let restores = self.head.restores;
+        self.on(step, |s| {
+            s.status = StepStatus::Running;
+            s.at = At::Prepared;
+            s.unknown_since = None;
+            s.sure_after = restores;
+        });
+    }
+
     fn dispatched(&mut self, step: StepNo, attempt: Attempt, look_up: bool, at: Timestamp) {
         self.head.ready.remove(&step);
         self.head.open.insert(step);
+        let restores = self.head.restores;
         self.on(step, |s| {
+            s.sure_after = restores;
             s.at = At::Dispatched { attempt, look_up };
             s.status = StepStatus::Running;
             if s.attempts.len() >= TRIES_KEPT {
@@ -458,6 +470,7 @@ fn new_step(no: StepNo, name: &str, origin: &Origin) -> Step {
         lost: 0,
         vague_lookups: 0,
         unknown_since: None,
+        sure_after: 0,
         output: None,
         failure: None,
         skipped: None,

@@ -108,6 +108,7 @@ impl Draft<'_> {
             ));
         }
         self.emit(Event::RunResumed { who: who.clone() });
+        self.take_up_restored();
         self.advance()
     }
 

@@ -42,7 +42,13 @@ impl Draft<'_> {
     }
 
     /// No intent means never started, so MODIFY and ADMIN go out again freely; READ and look-ups are counted.
-    fn lose_dispatched(&mut self, no: StepNo, attempt: Attempt, begun: bool, look_up: bool) {
+    pub(super) fn lose_dispatched(
+        &mut self,
+        no: StepNo,
+        attempt: Attempt,
+        begun: bool,
+        look_up: bool,
+    ) {
         let counts = begun && (look_up || !self.state.changes(self.step(no)));
         self.emit(Event::AttemptLost {
             step: no,

@@ -16,6 +16,7 @@ mod outcome;
 mod prepare;
 mod report;
 mod resolve;
+mod restored;
 mod scope;
 mod settle;
 mod state;
@@ -119,6 +120,7 @@ impl Run {
             touched: false,
             changed: false,
             parked: None,
+            restores: 0,
             end: None,
             counts: Counts::default(),
         };

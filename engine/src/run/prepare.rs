@@ -42,8 +42,16 @@ impl Draft<'_> {
         self.ask(no, &[(None, call)])
     }
 
-    /// Hands out the next attempt.
+    /// Hands out the next attempt, unless the change may have been made already.
     pub(super) fn dispatch(&mut self, no: StepNo) {
+        if self.may_have_been_made(no) {
+            self.make_sure(no);
+        } else {
+            self.hand_out(no);
+        }
+    }
+
+    pub(super) fn hand_out(&mut self, no: StepNo) {
         let attempt = Attempt(self.step(no).last_attempt() + 1);
         self.emit(Event::AttemptDispatched { step: no, attempt });
     }

@@ -90,6 +90,8 @@ pub struct Head {
     pub changed: bool,
     /// Why it cannot go on by itself.
     pub parked: Option<Failure>,
+    /// How often its journal was restored from a backup.
+    pub restores: u32,
     /// How it ended.
     pub end: Option<End>,
     /// Steps by outcome, items included.
@@ -162,6 +164,9 @@ pub struct Step {
     pub vague_lookups: u32,
     /// When the first call of unknown outcome was made, while that is not settled.
     pub unknown_since: Option<Timestamp>,
+    /// After so many restores of the run somebody looked what had become of the step. Fewer than there were: it may
+    /// have been done after the backup.
+    pub sure_after: u32,
     /// What it answered.
     pub output: Option<Value>,
     /// Why it did not succeed.

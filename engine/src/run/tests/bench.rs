@@ -329,6 +329,21 @@ impl Bench {
         })
     }
 
+    /// It stands in a backup, and the backup is restored.
+    pub(super) fn restore(&mut self) {
+        self.commands += 1;
+        let events = self.run.restored(self.now);
+        let stamp = stamp(self.now, self.commands, "Restore");
+        let record = self.run.commit(&events, stamp);
+        self.records.push(record);
+    }
+
+    pub(super) fn resume(&mut self) -> Vec<Event> {
+        self.must(Command::Resume {
+            who: principal("erik"),
+        })
+    }
+
     pub(super) fn cancel(&mut self) -> Vec<Event> {
         self.must(Command::Cancel {
             who: principal("olga"),

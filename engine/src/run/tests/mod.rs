@@ -5,4 +5,5 @@ mod bench;
 mod changes;
 mod fan_out;
 mod flow;
+mod restored;
 mod stops;

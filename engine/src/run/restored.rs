@@ -1,0 +1,102 @@
+//! A run out of a backup: what it did after the backup was made, nobody here knows.
+//!
+//! It is parked until a person lets it go on. Then READ steps are simply done again, and a MODIFY or ADMIN step, which
+//! may have been done already, is looked up, repeated where that is declared to be harmless, or put to a person.
+
+use crate::code::Code;
+use crate::event::{Event, Failure, StepStatus};
+use crate::id::StepNo;
+use crate::run::Run;
+use crate::run::draft::{Draft, failure};
+use crate::run::state::At;
+
+impl Run {
+    /// What becomes of the run as it stands in a restored backup that was made at `backup`; nothing, when it has ended.
+    #[must_use]
+    pub fn restored(&self, backup: crate::time::Timestamp) -> Vec<Event> {
+        if self.state.head.end.is_some() {
+            return Vec::new();
+        }
+        let message = format!(
+            "restored from a backup of {backup}: what the run did after that is not known; resume it or cancel it"
+        );
+        vec![Event::RunRestored {
+            failure: failure(Code::Restored, message),
+        }]
+    }
+}
+
+impl Draft<'_> {
+    /// Whatever was in hand when the backup was made is in nobody's hands now.
+    pub(super) fn take_up_restored(&mut self) {
+        let open: Vec<StepNo> = self.head().open.iter().copied().collect();
+        for no in open {
+            let step = self.step(no);
+            if step.sure_after == self.head().restores {
+                continue;
+            }
+            match step.at {
+                At::Dispatched { attempt, look_up } => {
+                    self.lose_dispatched(no, attempt, false, look_up);
+                }
+                At::Granted { .. } => self.unsettled(no, true),
+                At::Nothing
+                | At::Wait { .. }
+                | At::Prepared
+                | At::Approval
+                | At::Retry { .. }
+                | At::Settlement { .. }
+                | At::Doubt
+                | At::Items => {}
+            }
+        }
+    }
+
+    /// Whether a change was made, perhaps, after the backup that the run was restored from.
+    pub(super) fn may_have_been_made(&self, no: StepNo) -> bool {
+        let step = self.step(no);
+        step.sure_after < self.head().restores && self.state.changes(step)
+    }
+
+    /// Finds out whether it was, or asks a person.
+    pub(super) fn make_sure(&mut self, no: StepNo) {
+        let action = self.state.action(self.step(no));
+        let (lookup, idempotent) = action.map_or((false, false), |a| (a.lookup, a.idempotent));
+        if lookup {
+            self.look_up(no);
+        } else if idempotent {
+            self.hand_out(no);
+        } else {
+            self.doubt(
+                no,
+                "the run was restored from a backup, and the change may have been made after that",
+            );
+        }
+    }
+
+    /// Ends, in doubt, the steps that a stopped run had begun and that may have been done after its backup.
+    pub(super) fn stop_restored(&mut self) {
+        let mut open: Vec<StepNo> = self.head().open.iter().copied().collect();
+        open.retain(|no| self.may_have_been_made(*no));
+        for no in open {
+            match self.step(no).at {
+                At::Dispatched {
+                    attempt,
+                    look_up: true,
+                } => self.lose_dispatched(no, attempt, false, true),
+                At::Granted { .. } => self.unsettled(no, true),
+                At::Dispatched { .. } | At::Prepared | At::Approval | At::Retry { .. } => {
+                    self.end_step(no, StepStatus::InDoubt, doubted());
+                }
+                At::Nothing | At::Wait { .. } | At::Settlement { .. } | At::Doubt | At::Items => {}
+            }
+        }
+    }
+}
+
+fn doubted() -> Failure {
+    failure(
+        Code::InDoubt,
+        "the run was stopped, and the change may have been made after the backup that it was restored from",
+    )
+}

@@ -1,0 +1,168 @@
+//! Runs out of a backup: nothing that may have been done after it is done again by itself.
+
+use serde_json::json;
+
+use super::bench::{Bench, principal};
+use crate::command::{Command, Outcome};
+use crate::event::{RunStatus, StepStatus};
+use crate::run::At;
+
+/// How far a change had come when the backup was made.
+const STAGES: [&str; 5] = ["asked", "approved", "granted", "failed", "lost"];
+
+fn change(action: &str, stage: &str) -> Bench {
+    let text = format!(
+        "workflow: w\nsteps: [{{ id: a, uses: demo/{action}, with: {{ key: k }}, retry: {{ attempts: 3, delay: 1s }} }}]\n"
+    );
+    let mut bench = Bench::started(&text, json!({}));
+    if stage == "asked" {
+        return bench;
+    }
+    bench.decide("a", "erik", true).expect("may");
+    if stage == "approved" {
+        return bench;
+    }
+    bench.begin("a").expect("granted");
+    if stage == "failed" {
+        let failure = super::bench::failure(true, true);
+        bench
+            .report("a", Outcome::Failed { failure })
+            .expect("current");
+        assert!(matches!(bench.step("a").at, At::Retry { .. }));
+    } else if stage == "lost" {
+        bench.lose("a", true, false).expect("current");
+    }
+    bench
+}
+
+/// Restored, let go on, and as far as it goes by itself.
+fn gone_on(action: &str, stage: &str) -> Bench {
+    let mut bench = change(action, stage);
+    bench.restore();
+    assert_eq!(bench.run_status(), RunStatus::Parked);
+    assert!(
+        bench.owed().is_empty(),
+        "nothing is done before a person lets it"
+    );
+    bench.later(3_600_000);
+    assert_eq!(bench.run_status(), RunStatus::Parked);
+    bench.resume();
+    if stage == "asked" {
+        bench.decide("a", "erik", true).expect("may");
+    }
+    bench.wake();
+    bench
+}
+
+fn is_look_up(bench: &Bench) -> bool {
+    matches!(bench.step("a").at, At::Dispatched { look_up: true, .. })
+}
+
+#[test]
+fn a_change_that_may_have_been_made_after_the_backup_waits_for_a_person() {
+    for stage in STAGES {
+        let bench = gone_on("change", stage);
+        assert_eq!(bench.status("a"), StepStatus::InDoubt, "{stage}");
+        assert!(bench.owed().is_empty(), "{stage}");
+    }
+}
+
+#[test]
+fn a_change_that_can_be_looked_up_is_looked_up_before_it_is_made() {
+    for stage in STAGES {
+        let mut found = gone_on("found", stage);
+        assert!(is_look_up(&found), "{stage}");
+        let output = Bench::value(json!({}));
+        let done = Outcome::LookedUpDone { output };
+        found.report("a", done).expect("current");
+        assert_eq!(found.run_status(), RunStatus::Succeeded, "{stage}");
+
+        let mut missing = gone_on("found", stage);
+        for _ in 0..2 {
+            missing
+                .report("a", Outcome::LookedUpNotDone)
+                .expect("current");
+            missing.later(10_000);
+            if !is_look_up(&missing) {
+                break;
+            }
+        }
+        assert!(missing.begin("a").is_ok(), "{stage}: it is made once");
+    }
+}
+
+#[test]
+fn a_change_that_is_harmless_to_repeat_is_made() {
+    for stage in STAGES {
+        let mut bench = gone_on("put", stage);
+        assert!(bench.begin("a").is_ok(), "{stage}");
+    }
+}
+
+#[test]
+fn the_grant_of_before_the_backup_is_worth_nothing() {
+    let mut bench = change("found", "approved");
+    let attempt = bench.attempt("a");
+    bench.restore();
+    bench.resume();
+    assert!(bench.attempt("a") > attempt);
+    assert!(is_look_up(&bench));
+}
+
+#[test]
+fn a_step_that_had_not_begun_is_doubted_too() {
+    let text = "workflow: w\nsteps: [{ id: r, uses: demo/read, with: { key: k } }, { id: a, uses: demo/change, with: { key: k } }]\n";
+    let mut bench = Bench::started(text, json!({}));
+    let attempt = bench.attempt("r");
+    bench.restore();
+    bench.resume();
+    assert_eq!(bench.owed(), ["r"], "a READ is simply done again");
+    assert!(bench.attempt("r") > attempt);
+    bench.succeed("r", json!({}));
+    bench.decide("a", "erik", true).expect("may");
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+    bench.must(Command::Resolve {
+        step: "a".to_owned(),
+        done: false,
+        output: None,
+        comment: "looked".to_owned(),
+        who: principal("erik"),
+    });
+    bench.begin("a").expect("the person has said so");
+}
+
+#[test]
+fn what_was_made_sure_once_is_sure_until_the_next_restore() {
+    let mut bench = gone_on("found", "approved");
+    bench
+        .report("a", Outcome::LookedUpNotDone)
+        .expect("current");
+    bench.lose("a", true, true).expect("current");
+    assert!(!is_look_up(&bench), "it had no grant since");
+    bench.restore();
+    bench.resume();
+    assert!(is_look_up(&bench));
+}
+
+#[test]
+fn a_cancelled_run_ends_with_its_doubts() {
+    for stage in ["asked", "approved", "failed"] {
+        let mut bench = change("found", stage);
+        bench.restore();
+        bench.cancel();
+        assert_eq!(bench.status("a"), StepStatus::InDoubt, "{stage}");
+        assert_eq!(bench.run_status(), RunStatus::Cancelled, "{stage}");
+    }
+    let mut granted = change("found", "granted");
+    granted.restore();
+    granted.cancel();
+    granted.wake();
+    assert!(is_look_up(&granted), "what was granted is still found out");
+}
+
+#[test]
+fn a_run_that_has_ended_stays_as_it_is() {
+    let mut bench = change("put", "granted");
+    bench.succeed("a", json!({}));
+    assert!(bench.run.restored(bench.now).is_empty());
+}
