@@ -1,13 +1,14 @@
 //! JSON Schema 2020-12 of actions and inputs: is a value right, and which type have its numbers.
 //!
-//! Compile once and keep: compiling costs milliseconds, using it microseconds. References stay inside the document,
-//! and patterns are matched in linear time, so that no schema can make a check hang on a value.
+//! Compile once and keep: compiling costs milliseconds, using it microseconds. References stay inside the document
+//! and lead on, and patterns are matched in linear time, so that no schema can make a check hang on a value.
 
 use std::fmt;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
+mod in_place;
 mod types;
 
 use types::Types;
@@ -51,6 +52,7 @@ impl Schema {
     /// # Errors
     /// [`BadSchema`], with the reason.
     pub fn compile(schema: &Value) -> Result<Self, BadSchema> {
+        in_place::check(schema).map_err(BadSchema)?;
         let validator = jsonschema::draft202012::options()
             .with_pattern_options(PatternOptions::regex())
             .build(schema)

@@ -106,13 +106,66 @@ fn a_schema_that_leaves_the_document_or_backtracks_is_refused() {
     }
 }
 
+/// A schema of so many definitions, each of which `link`s to the next.
+fn chain(length: usize, link: impl Fn(Value) -> Value) -> Value {
+    let next = |i: usize| json!({ "$ref": format!("#/$defs/d{i}") });
+    let mut defs: serde_json::Map<String, Value> = (0..length)
+        .map(|i| (format!("d{i}"), link(next(i + 1))))
+        .collect();
+    defs.insert(format!("d{length}"), json!({ "type": "number" }));
+    json!({ "$ref": "#/$defs/d0", "$defs": defs })
+}
+
+/// Compiles and uses a schema where there is little room on the stack.
+fn on_a_small_stack(schema: Value) -> bool {
+    let small = std::thread::Builder::new().stack_size(1024 * 1024);
+    let used = small.spawn(move || match Schema::compile(&schema) {
+        Ok(schema) => schema.validate(&json!({ "next": 1 })).is_ok(),
+        Err(_) => false,
+    });
+    used.expect("a thread").join().expect("it ends")
+}
+
 #[test]
-fn a_schema_that_only_refers_to_itself_allows_everything() {
+fn a_long_chain_of_references_takes_no_stack() {
+    let link = |next| json!({ "properties": { "next": next } });
+    assert!(on_a_small_stack(chain(9_000, link)));
+}
+
+#[test]
+fn a_schema_that_leads_on_without_going_deeper_is_bounded() {
+    let links: [fn(Value) -> Value; 4] = [
+        |next| next,
+        |next| json!({ "anyOf": [next] }),
+        |next| json!({ "not": next }),
+        |next| json!({ "dependentSchemas": { "next": next } }),
+    ];
+    for link in links {
+        assert!(!on_a_small_stack(chain(9_000, link)), "{}", link(json!({})));
+    }
+    let most = in_place::CHAIN_MAX - 2;
+    let schema = |length| chain(length, |next| next);
+    Schema::compile(&schema(most)).expect("the longest");
+    Schema::compile(&schema(most + 1)).expect_err("longer");
+}
+
+#[test]
+fn a_schema_that_leads_back_without_going_deeper_is_refused() {
     for schema in [
         json!({ "$ref": "#" }),
         json!({ "$ref": "#/$defs/a", "$defs": { "a": { "allOf": [{ "$ref": "#/$defs/a" }] } } }),
     ] {
-        let schema = Schema::compile(&schema).expect("a schema");
-        assert_eq!(schema.validate(&schema.coerce(json!({ "x": [1] }))), Ok(()));
+        Schema::compile(&schema).expect_err("a circle");
+    }
+}
+
+#[test]
+fn there_is_one_way_to_refer() {
+    for schema in [
+        json!({ "$ref": "#a", "$defs": { "a": { "$anchor": "a" } } }),
+        json!({ "$dynamicRef": "#a", "$defs": { "a": { "$dynamicAnchor": "a" } } }),
+        json!({ "properties": { "x": { "$id": "https://example.com/x" } } }),
+    ] {
+        Schema::compile(&schema).expect_err("another way");
     }
 }

@@ -3,9 +3,11 @@
 //! The places of a schema are put together so that each place of a value is looked at once, however the schema is
 //! written: what `allOf`, `anyOf`, `oneOf`, `then`, `else` and `$ref` say of the same place counts together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Number, Value};
+
+use super::in_place::spoken;
 
 /// A schema that needs more places than this is refused.
 const PLACES_MAX: usize = 10_000;
@@ -40,10 +42,13 @@ impl Types {
         let mut builder = Builder {
             root: schema,
             known: BTreeMap::new(),
-            places: Vec::new(),
+            open: VecDeque::new(),
         };
         builder.place(vec![schema])?;
-        let mut places = builder.places;
+        let mut places = Vec::new();
+        while let Some(speakers) = builder.open.pop_front() {
+            places.push(builder.described(&speakers)?);
+        }
         mark_what_matters(&mut places);
         Ok(Self(places))
     }
@@ -101,7 +106,9 @@ type Speakers = Vec<*const Value>;
 struct Builder<'a> {
     root: &'a Value,
     known: BTreeMap<Speakers, usize>,
-    places: Vec<Place>,
+    /// Places with a number that nothing is known of yet, in the order of their numbers. They wait here, so that a long
+    /// chain of references takes no stack.
+    open: VecDeque<Vec<&'a Value>>,
 }
 
 impl<'a> Builder<'a> {
@@ -112,22 +119,24 @@ impl<'a> Builder<'a> {
         if let Some(place) = self.known.get(&name) {
             return Ok(*place);
         }
-        let number = self.places.len();
+        let number = self.known.len();
         if number == PLACES_MAX {
             return Err(format!("it describes more than {PLACES_MAX} places"));
         }
         self.known.insert(name, number);
-        self.places.push(Place::default());
-        let place = Place {
-            number: number_type(&speakers),
-            properties: self.properties(&speakers)?,
+        self.open.push_back(speakers);
+        Ok(number)
+    }
+
+    fn described(&mut self, speakers: &[&'a Value]) -> Result<Place, String> {
+        Ok(Place {
+            number: number_type(speakers),
+            properties: self.properties(speakers)?,
             additional: self.joined(speakers.iter().filter_map(|s| additional(s)))?,
-            prefix: self.prefix(&speakers)?,
+            prefix: self.prefix(speakers)?,
             items: self.joined(speakers.iter().filter_map(|s| s.get("items")))?,
             matters: false,
-        };
-        self.places[number] = place;
-        Ok(number)
+        })
     }
 
     /// These schemas and those that speak of the same place, each once, in the order of their addresses.
@@ -139,27 +148,11 @@ impl<'a> Builder<'a> {
             if !schema.is_object() || !seen.insert(std::ptr::from_ref(schema)) {
                 continue;
             }
-            for key in ["allOf", "anyOf", "oneOf"] {
-                open.extend(
-                    schema
-                        .get(key)
-                        .and_then(Value::as_array)
-                        .into_iter()
-                        .flatten(),
-                );
-            }
-            open.extend(schema.get("then"));
-            open.extend(schema.get("else"));
-            open.extend(self.referred(schema));
+            open.extend(spoken(schema, self.root));
             found.push(schema);
         }
         found.sort_by_key(|s| std::ptr::from_ref(*s));
         found
-    }
-
-    fn referred(&self, schema: &Value) -> Option<&'a Value> {
-        let pointer = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
-        self.root.pointer(pointer)
     }
 
     fn properties(&mut self, speakers: &[&'a Value]) -> Result<BTreeMap<String, usize>, String> {
@@ -238,7 +231,8 @@ fn number_type(speakers: &[&Value]) -> Kind {
 fn mark_what_matters(places: &mut [Place]) {
     loop {
         let mut changed = false;
-        for i in 0..places.len() {
+        // What stands deeper mostly has a higher number: from behind, one round is mostly enough.
+        for i in (0..places.len()).rev() {
             let place = &places[i];
             let below = place
                 .properties
