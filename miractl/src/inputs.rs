@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::ask;
@@ -30,7 +31,7 @@ struct Input {
 
 /// The types that a workflow's text declares for its inputs.
 pub(crate) fn declared(workflow: &str) -> Result<Types> {
-    let declared: Declared = serde_saphyr::from_str(workflow)
+    let declared: Declared = yaml(workflow)
         .map_err(|error| Failure::usage(format!("the saved workflow cannot be read: {error}")))?;
     let kind = |input: Input| {
         input
@@ -64,8 +65,7 @@ fn schema_type(schema: &Value) -> String {
 /// A file of inputs (`-` is stdin): one JSON or YAML object.
 pub(crate) fn from_file(path: &str) -> Result<Map<String, Value>> {
     let text = read(path)?;
-    let value: Value = serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::usage(format!("{path}: {error}")))?;
+    let value: Value = yaml(&text).map_err(|error| Failure::usage(format!("{path}: {error}")))?;
     match value {
         Value::Object(map) => Ok(map),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -101,6 +101,12 @@ pub(crate) fn convert(pairs: &[String], types: &Types, strict: bool) -> Result<M
         map.insert(name.to_owned(), value(name, &raw, kind)?);
     }
     Ok(map)
+}
+
+/// Reads YAML as the server does: of YAML 1.1's many booleans (`y`, `no`, `on`) only true and false are any.
+fn yaml<T: DeserializeOwned>(text: &str) -> std::result::Result<T, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 fn unknown(name: &str, types: &Types) -> Box<Failure> {
@@ -144,7 +150,7 @@ fn value(name: &str, raw: &str, kind: &str) -> Result<Value> {
             .map(Value::from)
             .map_err(|_| wrong().hint("write true or false")),
         "object" | "array" => {
-            let value: Value = serde_saphyr::from_str(raw).map_err(|_| wrong())?;
+            let value: Value = yaml(raw).map_err(|_| wrong())?;
             let fits = if kind == "object" {
                 value.is_object()
             } else {
@@ -216,6 +222,24 @@ steps: []
             let said = format!("{} {}", failure.message, failure.hint.unwrap_or_default());
             assert!(said.contains(word), "{pair}: {said}");
         }
+    }
+
+    #[test]
+    fn only_true_and_false_are_booleans() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("inputs.yaml");
+        std::fs::write(
+            &file,
+            "country: no\nanswers: [y, yes, on, off, n]\nsure: true\n",
+        )
+        .expect("a file");
+        let map = from_file(&file.display().to_string()).expect("it is YAML");
+        assert_eq!(
+            Value::Object(map),
+            json!({"country": "no", "answers": ["y", "yes", "on", "off", "n"], "sure": true})
+        );
+        let map = convert_all(&["map={answer: no}"]).expect("converted");
+        assert_eq!(map["map"], json!({"answer": "no"}));
     }
 
     #[test]
