@@ -66,7 +66,16 @@ fn read(path: &Path) -> anyhow::Result<Config> {
         return Ok(Config::default());
     };
     let text = String::from_utf8_lossy(&content);
-    serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+    if text.trim().is_empty() {
+        return Ok(Config::default());
+    }
+    serde_saphyr::from_str(&text).map_err(|error| {
+        // The parser's own message quotes the text, and in tokens.yaml that is a secret.
+        let at = error
+            .location()
+            .map_or(String::new(), |l| format!(":{}:{}", l.line(), l.column()));
+        anyhow::anyhow!("{}{at} is not what it should be", path.display())
+    })
 }
 
 fn write(path: &Path, config: &Config) -> anyhow::Result<()> {
@@ -77,4 +86,33 @@ fn write(path: &Path, config: &Config) -> anyhow::Result<()> {
 
 fn object(json: Value) -> Map<String, Value> {
     json.as_object().cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("tokens.yaml");
+        std::fs::write(&file, text).expect("it is ours");
+        read(&file)
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_and_not_quoted() {
+        let torn = "contexts:\n  dev:\n    api_secret: canary\n  - canary\n";
+        let refused = read_text(torn).err().expect("it is no YAML");
+        let refused = format!("{refused:#}");
+        assert!(refused.contains("tokens.yaml:"), "{refused}");
+        assert!(!refused.contains("canary"), "{refused}");
+    }
+
+    #[test]
+    fn an_empty_file_holds_no_context() {
+        for text in ["", " \n"] {
+            let read = read_text(text).expect("nothing is wrong with it");
+            assert!(read.contexts.is_empty());
+        }
+    }
 }
