@@ -3,6 +3,7 @@
 //! The order of ending is the reverse of the order of starting: no more requests, then no more jobs, then no more
 //! decisions, then the store.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -245,7 +246,7 @@ async fn open_plugins(
         beside: beside.filter(|_| dev.plugins.is_none()),
         data: dir.join("plugins"),
         engine: grpc.to_string(),
-        environment: std::env::vars().collect(),
+        environment: environment(std::env::vars_os()),
         alone: true,
     };
     let remote = RemoteConfig {
@@ -260,6 +261,14 @@ async fn open_plugins(
     Plugins::open(config, site, backend.clone(), Seal::new(key))
         .await
         .context("plugins")
+}
+
+/// The variables that are text; agents are given no other.
+fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    variables.filter_map(text).collect()
 }
 
 fn make_gateway(ground: &Ground) -> Gateway {
@@ -296,4 +305,23 @@ fn welcome(dir: &Path, admin: Option<&Bootstrap>, (http, grpc): (SocketAddr, Soc
          miractl{flag} approval list\n",
         dir.display()
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_text_stops_nothing() {
+        let no_text = || OsString::from_vec(vec![0xff]);
+        let set = [
+            (no_text(), "x".into()),
+            ("NAME".into(), no_text()),
+            ("PATH".into(), "/bin".into()),
+        ];
+        let kept = environment(set.into_iter());
+        assert_eq!(kept, [("PATH".to_owned(), "/bin".to_owned())]);
+    }
 }
