@@ -67,6 +67,21 @@ impl Run {
 }
 
 #[derive(Deserialize)]
+struct Asks {
+    waiting_for: Vec<Ask>,
+}
+
+#[derive(Deserialize)]
+struct Ask {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Card {
+    digest: String,
+}
+
+#[derive(Deserialize)]
 struct MadeHook {
     secret: String,
 }
@@ -242,6 +257,37 @@ impl Api {
             }
             _ => bail!("starting {workflow}: {}", told(status, &body)),
         }
+    }
+
+    /// Starts a run, approves what it asks for, and waits for its end. Answers its id.
+    ///
+    /// # Errors
+    /// A request fails, the run asks for nothing, or it does not succeed.
+    pub(crate) async fn approved(&self, workflow: &str) -> anyhow::Result<String> {
+        let id = self.accepted(workflow).await?;
+        let path = format!("/api/v1/runs/{id}?wait=60&until=attention");
+        let asks: Asks = self.read(&path).await?;
+        let [ask] = asks.waiting_for.as_slice() else {
+            bail!("run {id} does not wait for one approval");
+        };
+        let path = format!("/api/v1/approvals/{}", ask.id);
+        let card: Card = self.read(&path).await?;
+        let decision = serde_json::json!({"digest": card.digest}).to_string();
+        let approve = format!("{path}/approve");
+        let (status, body) = self.call(Method::POST, &approve, None, decision).await?;
+        if status != StatusCode::OK {
+            bail!("approving {}: {}", ask.id, told(status, &body));
+        }
+        self.ended(&id).await?;
+        Ok(id)
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let (status, body) = self.call(Method::GET, path, None, String::new()).await?;
+        if status != StatusCode::OK {
+            bail!("{path}: {}", told(status, &body));
+        }
+        serde_json::from_slice(&body).with_context(|| format!("the answer to {path}"))
     }
 
     /// Waits for the end of a run.

@@ -10,9 +10,12 @@ use crate::drive::Budget;
 const EXAMPLES: &str = "Examples:
   loadtest run --dev target/release/mirastack
   loadtest run --dev target/release/mirastack --folder /var/tmp --seconds 30 -o json
+  loadtest run --dev target/release/mirastack --rate 500
+  loadtest gate --dev target/release/mirastack --folder /var/tmp
+  loadtest rest --dev target/release/mirastack --runs 1000000 --restart
   loadtest run --server http://127.0.0.1:8080 --key-id ID --secret-file secret.txt
 
-Exit code: 0 when every request and every run succeeded, 1 when one did not, 2 for a wrong command line.";
+Exit code: 0 when every request and every run succeeded (and the gate holds), 1 when not, 2 for a wrong command line.";
 
 /// Measures a Mirastack server over HTTP, as one of its clients.
 #[derive(Debug, Parser)]
@@ -26,12 +29,93 @@ pub(crate) struct Args {
 /// What `loadtest` does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Save the hook loadtest and the workflows loadtest-one, loadtest-ten and loadtest-fan, run them, and print what was
-    /// measured.
+    /// Save the hook loadtest and workflows whose names begin with loadtest-, run them, and print what was measured.
     ///
-    /// They use the agent `demo`. The load is a closed loop: the next run starts when one has ended.
+    /// They use the agent `demo`. The load is a closed loop: the next run starts when one has ended; with --rate it is
+    /// an open one.
     #[command(after_help = EXAMPLES)]
     Run(Run),
+    /// Compare the product with the floor in one run, and end with 1 where it is too far from it.
+    ///
+    /// The floor is the least that a durable run needs: HTTP in, one queue hop, one call of the agent `demo` for each
+    /// step, rows durable by group commit. Both are started here, and driven in turn by the same generator.
+    Gate(Gate),
+    /// Make runs that wait, and print what they cost while nothing happens.
+    Rest(Rest),
+    /// Serve as the floor: the bare server that `gate` compares with.
+    Floor(Floor),
+}
+
+/// What `loadtest gate` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Gate {
+    /// The `mirastack` to start, with its agents beside it.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) dev: PathBuf,
+
+    /// Where the fresh folders are made: name a real disk.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// How long each scenario is measured, in seconds; each three times.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+
+    /// How many runs wait.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) waiting: u64,
+
+    /// Make every call of the product's agent at least so many milliseconds slower, to see that the gate notices.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub(crate) agent_ms: u64,
+}
+
+impl Gate {
+    /// How much of a scenario is measured.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::Time(Duration::from_secs(self.seconds))
+    }
+
+    /// How much of it goes before.
+    pub(crate) fn warm_up(&self) -> Budget {
+        Budget::Time(Duration::from_secs(1))
+    }
+}
+
+/// What `loadtest rest` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rest {
+    /// The `mirastack` to start.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) dev: PathBuf,
+
+    /// Where the fresh folder is made: name a real disk.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// How many runs wait.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) runs: u64,
+
+    /// Stop the server, start it again, and print how long that takes.
+    #[arg(long)]
+    pub(crate) restart: bool,
+}
+
+/// What `loadtest floor` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Floor {
+    /// The agent `demo`.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) agent: PathBuf,
+
+    /// Where it keeps its rows.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Where it listens; 0 is a free port, which it prints.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) http: String,
 }
 
 /// What `loadtest run` is told.
@@ -65,6 +149,11 @@ pub(crate) struct Run {
     /// Measure this many runs per scenario instead.
     #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) runs: Option<u64>,
+
+    /// Send so many runs a second instead of waiting for the last one: an open loop, in which a run's time begins when
+    /// it was due.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
 
     /// How long each scenario runs before it is measured, in seconds.
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -126,8 +215,10 @@ mod tests {
         let budget = |more: &[&str]| {
             let args = ["loadtest", "run", "--dev", "mirastack"];
             let parsed = Args::try_parse_from(args.iter().chain(more)).expect("a command line");
-            let Command::Run(run) = parsed.command;
-            run.budget()
+            match parsed.command {
+                Command::Run(run) => run.budget(),
+                other => panic!("{other:?}"),
+            }
         };
         assert_eq!(budget(&[]), Budget::Time(Duration::from_secs(10)));
         assert_eq!(budget(&["--runs", "7"]), Budget::Runs(7));

@@ -1,4 +1,5 @@
 //! The closed loop: as many clients as may be in flight, each of which starts its next run when its last has ended.
+//! And the open one: a run whenever one is due, whether the server keeps up or not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +9,16 @@ use anyhow::bail;
 use futures::StreamExt as _;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Api, Hook};
-use crate::plan::{By, Scenario, Until};
+use crate::plan::{By, Pace, Scenario, Until};
 use crate::workflows::alert;
 
 /// How many runs are waited for at once after the clock was stopped.
 const DRAIN: usize = 64;
+/// How many runs of an open loop may be open at once.
+const OPEN_MAX: usize = 10_000;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +47,13 @@ impl Server {
     async fn run(&self, scenario: &Scenario) -> anyhow::Result<String> {
         let api = &self.api;
         match (scenario.by, scenario.until) {
-            (By::Api, Until::Accepted) => api.accepted(scenario.workflow).await,
-            (By::Api, Until::Done) => api.done(scenario.workflow).await,
+            (By::Api, Until::Accepted) => api.accepted(scenario.workflow.name).await,
+            (By::Api, Until::Done) => api.done(scenario.workflow.name).await,
+            (By::Api, Until::Approved) => api.approved(scenario.workflow.name).await,
             (By::Hook, until) => {
                 let number = self.alerts.fetch_add(1, Ordering::Relaxed);
                 let id = api.delivered(&self.hook, &alert(number)).await?;
-                if until == Until::Done {
+                if until != Until::Accepted {
                     api.ended(&id).await?;
                 }
                 Ok(id)
@@ -101,6 +105,27 @@ struct Client {
     failure: Option<String>,
 }
 
+impl Client {
+    fn new() -> Self {
+        Self {
+            micros: histogram(),
+            runs: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Counts a run that began then.
+    fn see(&mut self, begin: Instant, run: anyhow::Result<String>) {
+        match run {
+            Ok(id) => {
+                self.micros += u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.runs.push(id);
+            }
+            Err(error) => self.failure = Some(format!("{error:#}")),
+        }
+    }
+}
+
 /// Who may start one more run.
 struct Gate {
     until: Option<Instant>,
@@ -134,18 +159,23 @@ impl Gate {
 pub(crate) async fn drive(server: &Arc<Server>, scenario: &Scenario, budget: Budget) -> Tally {
     let gate = Arc::new(Gate::new(budget));
     let begin = Instant::now();
-    let mut clients = JoinSet::new();
-    for _ in 0..scenario.in_flight {
-        clients.spawn(client(server.clone(), *scenario, gate.clone()));
-    }
     let mut tally = Tally {
         micros: histogram(),
         elapsed: Duration::ZERO,
         runs: Vec::new(),
         failures: Vec::new(),
     };
-    for client in clients.join_all().await {
-        tally.take(client);
+    match scenario.pace {
+        Pace::InFlight(clients) => {
+            let mut set = JoinSet::new();
+            for _ in 0..clients {
+                set.spawn(client(server.clone(), *scenario, gate.clone()));
+            }
+            for client in set.join_all().await {
+                tally.take(client);
+            }
+        }
+        Pace::PerSecond(rate) => open(server, scenario, &gate, rate, &mut tally).await,
     }
     tally.elapsed = begin.elapsed();
     if scenario.until == Until::Accepted {
@@ -155,24 +185,47 @@ pub(crate) async fn drive(server: &Arc<Server>, scenario: &Scenario, budget: Bud
     tally
 }
 
-async fn client(server: Arc<Server>, scenario: Scenario, gate: Arc<Gate>) -> Client {
-    let mut seen = Client {
-        micros: histogram(),
-        runs: Vec::new(),
-        failure: None,
-    };
+/// A run's time begins when it was due, also where we are late: else a server that stands still would be asked less,
+/// and look fast.
+async fn open(
+    server: &Arc<Server>,
+    scenario: &Scenario,
+    gate: &Gate,
+    rate: u32,
+    tally: &mut Tally,
+) {
+    let begin = Instant::now();
+    let mut set = JoinSet::new();
+    let mut number = 0_u32;
     while gate.lets_through() {
-        let begin = Instant::now();
-        match server.run(&scenario).await {
-            Ok(id) => {
-                seen.micros += u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-                seen.runs.push(id);
-            }
-            Err(error) => {
-                seen.failure = Some(format!("{error:#}"));
-                break;
-            }
+        let due = begin + Duration::from_secs(1) * number / rate;
+        number += 1;
+        sleep_until(due).await;
+        if set.len() >= OPEN_MAX {
+            let told = format!("{OPEN_MAX} runs are open: the server does not keep up");
+            tally.failures.push(told);
+            break;
         }
+        let (server, scenario) = (server.clone(), *scenario);
+        set.spawn(async move {
+            let mut seen = Client::new();
+            seen.see(due, server.run(&scenario).await);
+            seen
+        });
+        while let Some(Ok(seen)) = set.try_join_next() {
+            tally.take(seen);
+        }
+    }
+    for seen in set.join_all().await {
+        tally.take(seen);
+    }
+}
+
+async fn client(server: Arc<Server>, scenario: Scenario, gate: Arc<Gate>) -> Client {
+    let mut seen = Client::new();
+    while seen.failure.is_none() && gate.lets_through() {
+        let begin = Instant::now();
+        seen.see(begin, server.run(&scenario).await);
     }
     seen
 }

@@ -1,20 +1,37 @@
 //! What is measured.
 
-use crate::workflows;
+use crate::workflows::{self, Workflow};
 
 /// One kind of load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     /// The workflow that is run.
-    pub(crate) workflow: &'static str,
-    /// How many calls of actions one run makes.
-    pub(crate) steps: u32,
+    pub(crate) workflow: Workflow,
     /// Who asks for the runs.
     pub(crate) by: By,
     /// What the clock is stopped by.
     pub(crate) until: Until,
-    /// How many clients there are, each with one request in flight.
-    pub(crate) in_flight: u32,
+    /// How much comes at once.
+    pub(crate) pace: Pace,
+}
+
+/// How much comes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// A closed loop: so many clients, each of which starts its next run when its last has ended.
+    InFlight(u32),
+    /// An open loop: so many runs a second, whether the server keeps up or not. A run's time begins when it was due.
+    PerSecond(u32),
+}
+
+impl Pace {
+    /// For tables.
+    pub(crate) fn word(self) -> String {
+        match self {
+            Pace::InFlight(clients) => clients.to_string(),
+            Pace::PerSecond(rate) => format!("{rate}/s"),
+        }
+    }
 }
 
 /// Who asks for a run.
@@ -43,6 +60,8 @@ pub(crate) enum Until {
     Accepted,
     /// The run has ended.
     Done,
+    /// The run has asked for an approval, got it, and ended.
+    Approved,
 }
 
 impl Until {
@@ -51,6 +70,7 @@ impl Until {
         match self {
             Until::Accepted => "accepted",
             Until::Done => "done",
+            Until::Approved => "approved",
         }
     }
 }
@@ -59,37 +79,52 @@ impl Scenario {
     /// Its name, for messages.
     pub(crate) fn title(&self) -> String {
         format!(
-            "{} by {} until {}, {} in flight",
-            self.workflow,
+            "{} by {} until {}, {}",
+            self.workflow.name,
             self.by.word(),
             self.until.word(),
-            self.in_flight
+            match self.pace {
+                Pace::InFlight(clients) => format!("{clients} in flight"),
+                Pace::PerSecond(rate) => format!("{rate} a second"),
+            }
         )
     }
 }
 
-const fn scenario(
-    (workflow, steps): (&'static str, u32),
-    by: By,
-    until: Until,
-    in_flight: u32,
-) -> Scenario {
+/// A closed loop.
+pub(crate) const fn scenario(workflow: Workflow, by: By, until: Until, in_flight: u32) -> Scenario {
     Scenario {
         workflow,
-        steps,
         by,
         until,
-        in_flight,
+        pace: Pace::InFlight(in_flight),
     }
 }
 
-/// All of them, in the order in which they are measured: the quiet ones first.
-pub(crate) const SCENARIOS: &[Scenario] = &[
+/// The open loops of a rate, in runs a second, or else all closed ones.
+pub(crate) fn scenarios(rate: Option<u32>) -> Vec<Scenario> {
+    let Some(rate) = rate else {
+        return SCENARIOS.to_vec();
+    };
+    let open = |by| Scenario {
+        pace: Pace::PerSecond(rate),
+        ..scenario(workflows::ONE, by, Until::Done, 1)
+    };
+    vec![open(By::Hook), open(By::Api)]
+}
+
+/// All closed loops, in the order in which they are measured: the quiet ones first.
+const SCENARIOS: &[Scenario] = &[
     scenario(workflows::ONE, By::Hook, Until::Done, 1),
     scenario(workflows::ONE, By::Api, Until::Done, 1),
     scenario(workflows::TEN, By::Api, Until::Done, 1),
     scenario(workflows::FAN, By::Api, Until::Done, 1),
+    scenario(workflows::HUNDRED, By::Api, Until::Done, 1),
+    scenario(workflows::THOUSAND, By::Api, Until::Done, 1),
+    scenario(workflows::APPROVED, By::Api, Until::Approved, 1),
+    scenario(workflows::ONE, By::Hook, Until::Accepted, 1),
     scenario(workflows::ONE, By::Api, Until::Accepted, 1),
+    scenario(workflows::ONE, By::Hook, Until::Accepted, 64),
     scenario(workflows::ONE, By::Api, Until::Accepted, 64),
     scenario(workflows::ONE, By::Hook, Until::Done, 64),
     scenario(workflows::ONE, By::Api, Until::Done, 64),

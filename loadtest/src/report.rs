@@ -33,7 +33,8 @@ struct Figures {
     workflow: &'static str,
     by: &'static str,
     until: &'static str,
-    in_flight: u32,
+    /// How many runs were in flight, or how many came in a second ("N/s").
+    pace: String,
     runs: u64,
     failed: usize,
     seconds: f64,
@@ -80,7 +81,7 @@ impl Report {
     /// All of it for people, with the units in the header.
     pub(crate) fn table(&self) -> String {
         let mut text = format!(
-            "{:<13} {:<8} {:<9} {:>9} {:>8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+            "{:<17} {:<8} {:<9} {:>9} {:>8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
             "workflow",
             "by",
             "until",
@@ -97,11 +98,11 @@ impl Report {
             let steps = f.steps_per_s.map_or("-".to_owned(), |s| format!("{s:.0}"));
             writeln!(
                 text,
-                "{:<13} {:<8} {:<9} {:>9} {:>8} {:>6} {:>9.0} {steps:>9} {:>9.2} {:>9.2} {:>9.2}",
+                "{:<17} {:<8} {:<9} {:>9} {:>8} {:>6} {:>9.0} {steps:>9} {:>9.2} {:>9.2} {:>9.2}",
                 f.workflow,
                 f.by,
                 f.until,
-                f.in_flight,
+                f.pace,
                 f.runs,
                 f.failed,
                 f.runs_per_s,
@@ -123,26 +124,31 @@ impl Report {
     }
 }
 
-fn figures(scenario: &Scenario, tally: &Tally) -> Figures {
-    let runs = tally.micros.len();
+/// How many runs were made in a second.
+pub(crate) fn per_second(tally: &Tally) -> f64 {
     let seconds = tally.elapsed.as_secs_f64();
-    let runs_per_s = if seconds > 0.0 {
-        runs as f64 / seconds
+    if seconds > 0.0 {
+        tally.micros.len() as f64 / seconds
     } else {
         0.0
-    };
-    let done = scenario.until == crate::plan::Until::Done;
+    }
+}
+
+fn figures(scenario: &Scenario, tally: &Tally) -> Figures {
+    let runs = tally.micros.len();
+    let runs_per_s = per_second(tally);
+    let done = scenario.until != crate::plan::Until::Accepted;
     let at = |quantile: f64| tally.micros.value_at_quantile(quantile) as f64 / 1000.0;
     Figures {
-        workflow: scenario.workflow,
+        workflow: scenario.workflow.name,
         by: scenario.by.word(),
         until: scenario.until.word(),
-        in_flight: scenario.in_flight,
+        pace: scenario.pace.word(),
         runs,
         failed: tally.failures.len(),
-        seconds,
+        seconds: tally.elapsed.as_secs_f64(),
         runs_per_s,
-        steps_per_s: done.then(|| runs_per_s * f64::from(scenario.steps)),
+        steps_per_s: done.then(|| runs_per_s * f64::from(scenario.workflow.shape.calls())),
         p50_ms: at(0.5),
         p99_ms: at(0.99),
         max_ms: at(1.0),
@@ -176,11 +182,10 @@ mod tests {
 
     fn ten(until: Until) -> Scenario {
         Scenario {
-            workflow: "loadtest-ten",
-            steps: 10,
+            workflow: crate::workflows::TEN,
             by: By::Api,
             until,
-            in_flight: 64,
+            pace: crate::plan::Pace::InFlight(64),
         }
     }
 

@@ -2,15 +2,67 @@
 
 use serde_json::{Value, json};
 
-/// One step, with its number of calls.
-pub(crate) const ONE: (&str, u32) = ("loadtest-one", 1);
-/// Ten steps, one after the other, with its number of calls.
-pub(crate) const TEN: (&str, u32) = ("loadtest-ten", 10);
-/// One step over a hundred items at once, with its number of calls.
-pub(crate) const FAN: (&str, u32) = ("loadtest-fan", 100);
+/// What a workflow of the load does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// So many steps, one after the other.
+    Sequence(u32),
+    /// One step over so many items at once.
+    FanOut(u32),
+}
+
+impl Shape {
+    /// How many calls of actions one run makes.
+    pub(crate) fn calls(self) -> u32 {
+        match self {
+            Shape::Sequence(calls) | Shape::FanOut(calls) => calls,
+        }
+    }
+}
+
+/// A workflow of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Workflow {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does.
+    pub(crate) shape: Shape,
+}
+
+const fn workflow(name: &'static str, shape: Shape) -> Workflow {
+    Workflow { name, shape }
+}
+
+/// One step.
+pub(crate) const ONE: Workflow = workflow("loadtest-one", Shape::Sequence(1));
+/// Ten steps, one after the other.
+pub(crate) const TEN: Workflow = workflow("loadtest-ten", Shape::Sequence(10));
+/// A hundred steps, one after the other.
+pub(crate) const HUNDRED: Workflow = workflow("loadtest-hundred", Shape::Sequence(100));
+/// A thousand steps, one after the other.
+pub(crate) const THOUSAND: Workflow = workflow("loadtest-thousand", Shape::Sequence(1000));
+/// One step over a hundred items at once.
+pub(crate) const FAN: Workflow = workflow("loadtest-fan", Shape::FanOut(100));
+
+/// All that run to their end by themselves.
+pub(crate) const ALL: [Workflow; 5] = [ONE, TEN, HUNDRED, THOUSAND, FAN];
+
+/// One change that somebody must approve.
+pub(crate) const APPROVED: Workflow = workflow("loadtest-approved", Shape::Sequence(1));
+
+/// The workflow whose runs wait for a day.
+pub(crate) const WAITING: &str = "loadtest-waiting";
 
 /// The hook that starts [`ONE`] for each alert.
 pub(crate) const HOOK: &str = "loadtest";
+/// The name of the workflow that it starts.
+pub(crate) const HOOK_WORKFLOW: &str = ONE.name;
+
+/// What the workflow of that name does.
+pub(crate) fn shape(name: &str) -> Option<Shape> {
+    let found = ALL.iter().find(|workflow| workflow.name == name);
+    found.map(|workflow| workflow.shape)
+}
 
 /// The document of the hook. It names no secret, so that the server makes one.
 pub(crate) fn hook() -> Value {
@@ -32,54 +84,70 @@ pub(crate) fn alert(number: u64) -> Value {
     })
 }
 
-/// Each workflow with its name.
-pub(crate) fn all() -> [(&'static str, Value); 3] {
-    [
-        (ONE.0, sequence(ONE)),
-        (TEN.0, sequence(TEN)),
-        (FAN.0, fan_out(FAN)),
-    ]
-}
-
-/// Steps that each wait for the one before.
-fn sequence((name, steps): (&str, u32)) -> Value {
-    let steps: Vec<Value> = (1..=steps)
-        .map(|n| json!({"id": format!("echo_{n}"), "uses": "demo/echo", "with": {"value": n}}))
-        .collect();
-    let mut document = json!({"workflow": name, "steps": steps});
-    if name == ONE.0 {
+/// The document of a workflow. Each of its calls takes at least so long; `demo/echo` answers at once.
+pub(crate) fn document(workflow: Workflow, agent_ms: u64) -> Value {
+    let steps = match workflow.shape {
+        Shape::Sequence(steps) => (1..=steps)
+            .map(|n| {
+                let mut step = call(json!(n), agent_ms);
+                step["id"] = json!(format!("echo_{n}"));
+                step
+            })
+            .collect(),
+        Shape::FanOut(items) => {
+            let list: Vec<u32> = (0..items).collect();
+            let mut step = call(json!("${{ item }}"), agent_ms);
+            step["id"] = json!("echo");
+            step["for_each"] = json!(format!("{list:?}"));
+            step["max_parallel"] = json!(items);
+            vec![step]
+        }
+    };
+    let mut document = json!({"workflow": workflow.name, "steps": steps});
+    if workflow == ONE {
         document["on"] = json!([{"hook": HOOK}]);
     }
     document
 }
 
-/// One step over a list.
-fn fan_out((name, items): (&str, u32)) -> Value {
-    let list: Vec<u32> = (0..items).collect();
-    let step = json!({
-        "id": "echo",
-        "uses": "demo/echo",
-        "for_each": format!("{list:?}"),
-        "max_parallel": items,
-        "with": {"value": "${{ item }}"},
-    });
-    json!({"workflow": name, "steps": [step]})
+fn call(value: Value, agent_ms: u64) -> Value {
+    if agent_ms == 0 {
+        json!({"uses": "demo/echo", "with": {"value": value}})
+    } else {
+        json!({"uses": "demo/slow", "with": {"steps": 1, "step_ms": agent_ms}})
+    }
+}
+
+/// The document of [`APPROVED`].
+pub(crate) fn approved() -> Value {
+    let with = json!({"key": "loadtest", "value": "changed"});
+    json!({"workflow": APPROVED.name, "steps": [{"id": "change", "uses": "demo/change", "with": with}]})
+}
+
+/// The document of [`WAITING`].
+pub(crate) fn waiting() -> Value {
+    json!({"workflow": WAITING, "steps": [{"id": "rest", "wait": "24h"}]})
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FAN, TEN, all, fan_out, sequence};
+    use super::{ALL, FAN, TEN, Workflow, document};
+    use serde_json::Value;
+
+    fn of(workflow: Workflow) -> Value {
+        document(workflow, 0)
+    }
 
     #[test]
     fn each_workflow_carries_its_own_name() {
-        for (name, document) in all() {
-            assert_eq!(document["workflow"], name);
+        for workflow in ALL {
+            assert_eq!(of(workflow)["workflow"], workflow.name);
         }
     }
 
     #[test]
     fn a_sequence_has_as_many_steps_as_it_counts() {
-        let document = sequence(TEN);
+        let document = of(TEN);
         let steps = document["steps"].as_array().expect("a list of steps");
         assert_eq!(steps.len(), 10);
         assert_eq!(steps[9]["id"], "echo_10");
@@ -87,11 +155,19 @@ mod tests {
 
     #[test]
     fn a_fan_out_runs_all_its_items_at_once() {
-        let step = &fan_out(FAN)["steps"][0];
+        let document = of(FAN);
+        let step = &document["steps"][0];
         assert_eq!(step["max_parallel"], 100);
         let list: Vec<u32> =
             serde_json::from_str(step["for_each"].as_str().expect("a list as text"))
                 .expect("a list");
         assert_eq!((list.len(), list[99]), (100, 99));
+    }
+
+    #[test]
+    fn a_slow_agent_is_called_for_as_long_as_was_asked() {
+        let document = document(TEN, 2);
+        assert_eq!(document["steps"][9]["uses"], "demo/slow");
+        assert_eq!(document["steps"][9]["with"]["step_ms"], 2);
     }
 }

@@ -1,4 +1,4 @@
-//! A `mirastack dev` of our own: on free ports, in a folder and with a home that are gone afterwards.
+//! A server of our own, the product or the floor: on free ports, in a folder that is gone afterwards.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use crate::api::ApiKey;
 
-/// How long a start may take: agents are started and introduce themselves.
-const START: Duration = Duration::from_secs(60);
+/// How long a start may take: agents introduce themselves, and open runs are read.
+const START: Duration = Duration::from_secs(300);
 /// How long an end in good order may take before the process is killed.
 const STOP: Duration = Duration::from_secs(30);
 /// How many lines of the server's log are shown when it does not start.
@@ -24,46 +24,66 @@ const LOG_LINES: usize = 20;
 
 /// The running server. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Dev {
+pub(crate) struct Own {
     folder: TempDir,
     child: Child,
     pid: u32,
+    /// Its address.
+    pub(crate) http: String,
     /// Held open, so that a late line of the server does not break it.
     _stdout: BufReader<ChildStdout>,
 }
 
+/// Which server it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind<'a> {
+    /// `mirastack dev`, with its program.
+    Dev(&'a Path),
+    /// The floor, with the program of the agent that it calls.
+    Floor(&'a Path),
+}
+
 #[derive(Deserialize)]
 struct Bootstrap {
-    http: String,
     #[serde(flatten)]
     key: ApiKey,
 }
 
-impl Dev {
-    /// Starts the program and waits until it is ready.
+/// A folder that is gone when it is dropped.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn folder(within: Option<&Path>) -> anyhow::Result<TempDir> {
+    let folder = match within {
+        Some(dir) => TempDir::with_prefix_in("loadtest-", dir),
+        None => TempDir::with_prefix("loadtest-"),
+    };
+    folder.context("no temporary folder: name another with --folder")
+}
+
+impl Own {
+    /// Starts the server on what is in the folder, and waits until it is ready.
     ///
     /// # Errors
     /// It cannot be started or does not become ready; with the end of its log.
-    pub(crate) async fn start(program: &Path, within: Option<&Path>) -> anyhow::Result<Self> {
-        let folder = match within {
-            Some(dir) => TempDir::with_prefix_in("loadtest-", dir),
-            None => TempDir::with_prefix("loadtest-"),
-        };
-        let folder = folder.context("no temporary folder: name another with --folder")?;
-        let mut child = spawn(program, folder.path())?;
+    pub(crate) async fn start(kind: Kind<'_>, folder: TempDir) -> anyhow::Result<Self> {
+        let mut child = spawn(kind, folder.path())?;
         let pid = child.id().context("the server has ended at once")?;
         let stdout = child.stdout.take().context("the server has no stdout")?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         let read = timeout(START, stdout.read_line(&mut line)).await;
-        if !matches!(read, Ok(Ok(_))) || !line.starts_with("ready ") {
+        let http = line
+            .split_whitespace()
+            .find_map(|w| w.strip_prefix("http="));
+        let (Ok(Ok(_)), true, Some(http)) = (read, line.starts_with("ready "), http) else {
             bail!(
-                "{} did not become ready within {START:?}:\n{}",
-                program.display(),
+                "{kind:?} did not become ready within {START:?}:\n{}",
                 log_end(folder.path())
             );
-        }
+        };
         Ok(Self {
+            http: http.to_owned(),
             folder,
             child,
             pid,
@@ -76,23 +96,31 @@ impl Dev {
         self.pid
     }
 
-    /// Its address and the key of its admin.
+    /// The key of its admin; the floor takes any.
     ///
     /// # Errors
-    /// `bootstrap.json` is not there or cannot be read.
-    pub(crate) fn bootstrap(&self) -> anyhow::Result<(String, ApiKey)> {
+    /// `bootstrap.json` cannot be read.
+    pub(crate) fn key(&self) -> anyhow::Result<ApiKey> {
         let path = self.folder.path().join("data/bootstrap.json");
-        let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(ApiKey {
+                    api_key_id: "none".to_owned(),
+                    api_secret: "none".to_owned(),
+                });
+            }
+            read => read.with_context(|| format!("reading {}", path.display()))?,
+        };
         let read: Bootstrap =
             serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))?;
-        Ok((read.http, read.key))
+        Ok(read.key)
     }
 
-    /// Ends it in good order.
+    /// Ends it in good order, and gives back its folder.
     ///
     /// # Errors
     /// It had ended before, ends with an error, or not in time (then it is killed).
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<TempDir> {
         if let Some(status) = self.child.try_wait()? {
             bail!(
                 "the server ended under load ({status}):\n{}",
@@ -112,25 +140,39 @@ impl Dev {
                 log_end(self.folder.path())
             );
         }
-        Ok(())
+        Ok(self.folder)
     }
 }
 
-fn spawn(program: &Path, folder: &Path) -> anyhow::Result<Child> {
+fn spawn(kind: Kind<'_>, folder: &Path) -> anyhow::Result<Child> {
     let log = File::create(folder.join("log")).context("the server's log")?;
-    Command::new(program)
-        .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
-        .args(["--log", "warn", "--data"])
+    let mut command = match kind {
+        Kind::Dev(program) => {
+            let mut command = Command::new(program);
+            command
+                .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+                .args(["--log", "warn"])
+                // It writes a context for miractl, which must not land in that of the user.
+                .env("HOME", folder)
+                .env("MIRACTL_CONFIG", folder.join("miractl"));
+            command
+        }
+        Kind::Floor(agent) => {
+            let myself = std::env::current_exe().context("the path of this program")?;
+            let mut command = Command::new(myself);
+            command.arg("floor").arg("--agent").arg(agent);
+            command
+        }
+    };
+    command
+        .arg("--data")
         .arg(folder.join("data"))
-        // It writes a context for miractl, which must not land in that of the user.
-        .env("HOME", folder)
-        .env("MIRACTL_CONFIG", folder.join("miractl"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("starting {}", program.display()))
+        .with_context(|| format!("starting {kind:?}"))
 }
 
 fn log_end(folder: &Path) -> String {
