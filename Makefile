@@ -14,7 +14,7 @@ KILLS ?= 200
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos loadtest
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -69,3 +69,7 @@ chaos: servers build ## KILLS=200 kills of the whole process around real work
 loadtest: ## throughput and latency over HTTP, on an optimised build (ARGS=--help)
 	cargo build --locked --release --workspace --bins
 	$(CARGO_TARGET_DIR)/release/loadtest $(ARGS)
+
+gate: ## the product against a bare server, in one run: fails where it is too far from it (ARGS=--help)
+	cargo build --locked --release --workspace --bins
+	$(CARGO_TARGET_DIR)/release/loadtest gate --dev $(CARGO_TARGET_DIR)/release/mirastack $(ARGS)
