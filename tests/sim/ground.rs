@@ -1,6 +1,7 @@
 //! The ground of a simulation: the real embedded store, with the judge standing at it.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -288,9 +289,26 @@ impl Inbox for SeenInbox {
     }
 }
 
+/// Takes no more than the beginning of a text: what follows is not even formatted.
+struct Beginning(String);
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_str(text);
+        if self.0.len() > 100 {
+            Err(fmt::Error)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// The name of an event and the step that it is about.
 fn name_of_event(event: &Event) -> String {
-    let text = format!("{event:?}");
+    let mut text = Beginning(String::new());
+    // It ends with an error when it has enough.
+    let _ = write!(text, "{event:?}");
+    let text = text.0;
     let name = text.split([' ', '(']).next().unwrap_or_default();
     let step = text
         .split_once("step: StepNo(")

@@ -85,6 +85,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// When the newest record was made.
+    pub(crate) fn newest(&self) -> Timestamp {
+        let last = self.runs.values().filter_map(|seen| seen.entries.last());
+        let newest = last.map(|(record, _)| record.at).max();
+        newest.unwrap_or(Timestamp::from_millis(0))
+    }
+
     /// The runs that can be read.
     pub(crate) fn sound(&self) -> impl Iterator<Item = (&RunKey, &Seen)> {
         self.runs

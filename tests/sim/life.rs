@@ -20,6 +20,8 @@ pub(crate) struct Life {
     pub(crate) name: String,
     calls: AtomicU64,
     effects: AtomicU64,
+    /// Until then it stands still, in milliseconds since the simulation began.
+    stopped_ms: AtomicU64,
     crash: Crash,
     died: CancellationToken,
 }
@@ -45,6 +47,7 @@ impl Life {
             name,
             calls: AtomicU64::new(0),
             effects: AtomicU64::new(0),
+            stopped_ms: AtomicU64::new(0),
             crash,
             died: CancellationToken::new(),
         })
@@ -121,7 +124,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A call that may be made twice.
+    /// A call that may be made twice. Of one that takes something away, what the first answered is lost then.
     pub(crate) async fn call<T, W>(
         &self,
         name: &'static str,
@@ -162,18 +165,6 @@ impl Gate {
         }
     }
 
-    /// A call that waits for something, and takes it away.
-    pub(crate) async fn wait<T>(
-        &self,
-        name: &'static str,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let fault = self.before(name).await?;
-        let answer = call.await;
-        self.after(fault).await?;
-        answer
-    }
-
     /// A request that is still on its way when everybody has forgotten it.
     pub(crate) fn late<F>(&self, request: impl FnOnce() -> F)
     where
@@ -212,6 +203,7 @@ impl Gate {
         if fault.crash {
             self.crash().await;
         }
+        self.stop(fault.stop_ms).await;
         if fault.answer_ms > 0 {
             sleep(Duration::from_millis(fault.answer_ms)).await;
             self.alive().await;
@@ -230,10 +222,29 @@ impl Gate {
         }
     }
 
-    /// The dead wait for ever.
+    /// Whoever makes this call stands still for so long, with all that it is about.
+    pub(crate) async fn stop(&self, ms: u64) {
+        if ms > 0 {
+            let until = self.world.clock.elapsed_ms() + ms;
+            self.world
+                .note(format_args!("{} stands still for {ms} ms", self.life.name));
+            self.life.stopped_ms.fetch_max(until, Ordering::Relaxed);
+            self.alive().await;
+        }
+    }
+
+    /// The dead wait for ever, and who stands still until that is over.
     pub(crate) async fn alive(&self) {
-        if self.life.is_dead() {
-            pending::<()>().await;
+        loop {
+            if self.life.is_dead() {
+                pending::<()>().await;
+            }
+            let until = self.life.stopped_ms.load(Ordering::Relaxed);
+            let left = until.saturating_sub(self.world.clock.elapsed_ms());
+            if left == 0 || self.world.weather.is_calm() {
+                return;
+            }
+            sleep(Duration::from_millis(left.min(1_000))).await;
         }
     }
 }

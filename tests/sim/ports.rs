@@ -76,8 +76,8 @@ impl Journal for Gated<dyn Journal> {
         sequence: u64,
         max: usize,
     ) -> Result<Vec<NewRun>, Error> {
-        let call = self.inner.new_runs(shard, sequence, max);
-        self.gate.wait("journal.new_runs", call).await
+        let call = || self.inner.new_runs(shard, sequence, max);
+        self.gate.call("journal.new_runs", call).await
     }
 }
 
@@ -113,6 +113,11 @@ impl Keys for Gated<dyn Keys> {
         value: &[u8],
         expires: Timestamp,
     ) -> Result<u64, Error> {
+        self.gate.late(|| {
+            let (inner, tenant) = (self.inner.clone(), tenant.clone());
+            let (name, value) = (name.to_owned(), value.to_vec());
+            async move { drop(inner.create(&tenant, &name, &value, expires).await) }
+        });
         let call = || self.inner.create(tenant, name, value, expires);
         self.gate.change("keys.create", call).await
     }
@@ -135,6 +140,11 @@ impl Keys for Gated<dyn Keys> {
         value: &[u8],
         expires: Timestamp,
     ) -> Result<u64, Error> {
+        self.gate.late(|| {
+            let (inner, tenant, old) = (self.inner.clone(), tenant.clone(), old.clone());
+            let (name, value) = (name.to_owned(), value.to_vec());
+            async move { drop(inner.put(&tenant, &name, &old, &value, expires).await) }
+        });
         let call = || self.inner.put(tenant, name, old, value, expires);
         self.gate.change("keys.put", call).await
     }
@@ -162,8 +172,8 @@ impl Inbox for Gated<dyn Inbox> {
         sequence: u64,
         max: usize,
     ) -> Result<Vec<(u64, Message)>, Error> {
-        let call = self.inner.receive(shard, sequence, max);
-        self.gate.wait("inbox.receive", call).await
+        let call = || self.inner.receive(shard, sequence, max);
+        self.gate.call("inbox.receive", call).await
     }
 
     async fn settle(&self, shard: Shard, sequences: &[u64]) -> Result<(), Error> {
@@ -184,8 +194,8 @@ impl Jobs for Gated<dyn Jobs> {
     }
 
     async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {
-        let call = self.inner.take(pool, max);
-        let jobs = self.gate.wait("jobs.take", call).await?;
+        let call = || self.inner.take(pool, max);
+        let jobs = self.gate.call("jobs.take", call).await?;
         if self.gate.world.weather.is_doubled() {
             // Two get the same jobs.
             self.inner.offer(pool, jobs.clone()).await?;
@@ -203,13 +213,21 @@ impl Jobs for Gated<dyn Jobs> {
         let call = || self.inner.say(shard, word.clone());
         match word {
             Word::InHand { .. } => self.gate.call("jobs.in_hand", call).await,
-            Word::Begin { .. } | Word::Report { .. } => self.gate.change("jobs.say", call).await,
+            Word::Report { .. } => self.gate.change("jobs.say", call).await,
+            Word::Begin { .. } => {
+                let answer = self.gate.change("jobs.say", call).await?;
+                if let Answer::Granted { .. } = answer {
+                    // Between the grant and its call.
+                    self.gate.stop(self.gate.world.weather.stop_granted()).await;
+                }
+                Ok(answer)
+            }
         }
     }
 
     async fn hear(&self, shard: Shard, max: usize) -> Result<Vec<Heard>, Error> {
-        let call = self.inner.hear(shard, max);
-        let heard = self.gate.wait("jobs.hear", call).await?;
+        let call = || self.inner.hear(shard, max);
+        let heard = self.gate.call("jobs.hear", call).await?;
         if heard.iter().any(|h| !matches!(h.word, Word::InHand { .. })) {
             self.gate.effect("jobs.hear").await;
         }
@@ -230,6 +248,10 @@ impl Registry for Gated<dyn Registry> {
     }
 
     async fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, Error> {
+        self.gate.late(|| {
+            let (inner, key, value) = (self.inner.clone(), key.to_owned(), value.to_vec());
+            async move { drop(inner.put(&key, &value, expect).await) }
+        });
         let call = || self.inner.put(key, value, expect);
         self.gate.change("registry.put", call).await
     }
@@ -240,8 +262,8 @@ impl Registry for Gated<dyn Registry> {
     }
 
     async fn watch(&self, prefix: &str, revision: u64) -> Result<Vec<Change>, Error> {
-        let call = self.inner.watch(prefix, revision);
-        self.gate.wait("registry.watch", call).await
+        let call = || self.inner.watch(prefix, revision);
+        self.gate.call("registry.watch", call).await
     }
 }
 
@@ -270,6 +292,10 @@ impl Memory for Gated<dyn Memory> {
 #[async_trait]
 impl Blobs for Gated<dyn Blobs> {
     async fn put(&self, key: &RunKey, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, key, bytes) = (self.inner.clone(), key.clone(), bytes.to_vec());
+            async move { drop(inner.put(&key, digest, &bytes).await) }
+        });
         let call = || self.inner.put(key, digest, bytes);
         self.gate.change("blobs.put", call).await
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use engine::duration::Duration as Length;
 use engine::id::Shard;
+use engine::time::Timestamp;
 use futures::future::join;
 use scheduler::{Config, Janitor, Place, Scheduler, Start};
 use store::Backend;
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 
-use crate::judge::Moment;
+use crate::judge::{Known, Moment};
 use crate::life::Life;
 use crate::world::{Plot, World};
 
@@ -87,8 +88,27 @@ pub(crate) async fn one_process(world: Arc<World>) {
         life.die();
         world.lab.plugins_died(&life.name, world.clock.elapsed_ms());
         moment(&world).await;
+        set_clock(&world);
         world.ground.restart();
     }
+}
+
+/// Somebody sets the machine's clock while nothing runs: forward, or as far back as a start is not refused.
+fn set_clock(world: &World) {
+    if !world.weather.sets_clock() {
+        return;
+    }
+    let (now, newest) = (world.now(), world.judge.known(Known::newest));
+    let to = world.throw(|dice| {
+        if newest.millis() == 0 || dice.chance(500_000) {
+            now.plus(Length::from_millis(dice.between(1_000, 7_200_000)))
+        } else {
+            let back = Timestamp::from_millis(newest.millis().saturating_sub(dice.between(0, 900)));
+            now.min(back)
+        }
+    });
+    world.note(format_args!("the clock is set from {now} to {to}"));
+    world.clock.set(to);
 }
 
 async fn process(world: &Arc<World>, life: &Arc<Life>, drain: &CancellationToken) {

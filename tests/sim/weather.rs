@@ -19,6 +19,8 @@ pub(crate) struct Fault {
     pub(crate) answer_ms: u64,
     /// It is done, and its answer is lost.
     pub(crate) not_answered: bool,
+    /// Who makes it stands still for so long when it is done.
+    pub(crate) stop_ms: u64,
     /// Who makes it dies when it is done.
     pub(crate) crash: bool,
 }
@@ -33,6 +35,10 @@ pub(crate) struct Rates {
     pub(crate) very_slow: u32,
     /// It is done once more, long after.
     pub(crate) late: u32,
+    /// Who makes it is stopped for a while.
+    pub(crate) stops: u32,
+    /// The machine's clock is set while nothing runs, in a million starts.
+    pub(crate) sets: u32,
 }
 
 #[derive(Debug)]
@@ -57,6 +63,8 @@ impl Weather {
             slow: rate(50_000),
             very_slow: rate(1_000),
             late: rate(20_000),
+            stops: rate(300),
+            sets: rate(100_000),
         };
         let (dice, calm) = (Mutex::new(dice), AtomicBool::new(false));
         Self { rates, dice, calm }
@@ -94,6 +102,24 @@ impl Weather {
         is_late.then(|| dice.between(500, 90_000))
     }
 
+    /// For how many milliseconds a worker stands still that was just granted leave.
+    pub(crate) fn stop_granted(&self) -> u64 {
+        let mut dice = self.dice.lock().expect("nobody panics with them");
+        let stops = !self.is_calm() && dice.chance(self.rates.stops * 300);
+        if stops {
+            dice.between(5_000, 60_000)
+        } else {
+            0
+        }
+    }
+
+    /// Whether the clock is set while nothing runs.
+    pub(crate) fn sets_clock(&self) -> bool {
+        let mut dice = self.dice.lock().expect("nobody panics with them");
+        !self.is_calm() && dice.chance(self.rates.sets)
+    }
+
+    /// What befalls a call.
     pub(crate) fn fault(&self) -> Fault {
         if self.is_calm() {
             return Fault::default();
@@ -109,6 +135,11 @@ impl Weather {
             (false, false) => 0,
         };
         let (wait_ms, answer_ms) = (late(), late());
+        let stop_ms = if dice.chance(rates.stops) {
+            dice.between(1_000, 60_000)
+        } else {
+            0
+        };
         let crash = false;
         Fault {
             wait_ms,
@@ -116,6 +147,7 @@ impl Weather {
             twice,
             answer_ms,
             not_answered,
+            stop_ms,
             crash,
         }
     }

@@ -7,7 +7,6 @@ use engine::job::{AttemptKey, Job, JobKind};
 use engine::principal::{Permission, Principal, Role};
 use engine::record::Record;
 use engine::run::{Consent, Run};
-use engine::time::Timestamp;
 
 use super::{Invariant, must};
 use crate::judge::{Known, Moment};
@@ -15,8 +14,10 @@ use crate::judge::{Known, Moment};
 /// Every granted call had, at its grant, a live principal with the right and an approval of exactly these bytes.
 #[derive(Default)]
 pub(crate) struct Authority {
-    roles: BTreeMap<Principal, Vec<(Timestamp, Option<Role>)>>,
-    asked: BTreeMap<(AttemptKey, Nonce), Timestamp>,
+    /// How many moments there were: clocks are set back.
+    moments: u64,
+    roles: BTreeMap<Principal, Vec<(u64, Option<Role>)>>,
+    asked: BTreeMap<(AttemptKey, Nonce), u64>,
     granted: BTreeSet<AttemptKey>,
 }
 
@@ -26,18 +27,19 @@ impl Invariant for Authority {
     }
 
     fn see(&mut self, moment: &Moment<'_>, known: &Known) -> Result<(), String> {
+        self.moments += 1;
         match moment {
             Moment::Role { who, role } => {
                 self.roles
                     .entry((*who).clone())
                     .or_default()
-                    .push((known.now, *role));
+                    .push((self.moments, *role));
                 Ok(())
             }
             Moment::Asked { attempt, nonce } => {
                 self.asked
                     .entry(((*attempt).clone(), *nonce))
-                    .or_insert(known.now);
+                    .or_insert(self.moments);
                 Ok(())
             }
             Moment::Appended {
@@ -47,7 +49,7 @@ impl Invariant for Authority {
                 events,
             } => events
                 .iter()
-                .try_for_each(|event| self.check(&run.run, before, record, event, known.now)),
+                .try_for_each(|event| self.check(&run.run, before, record, event)),
             Moment::Called { job, params, .. } => called(job, params, known),
             _ => Ok(()),
         }
@@ -61,7 +63,6 @@ impl Authority {
         before: &Run,
         record: &Record,
         event: &Event,
-        now: Timestamp,
     ) -> Result<(), String> {
         if let Event::ApprovalClosed {
             step,
@@ -89,7 +90,7 @@ impl Authority {
         let asked = self.asked.get(&(attempt.clone(), *nonce));
         let asked =
             *asked.ok_or_else(|| format!("{attempt:?} was granted, and nobody had asked"))?;
-        let has = |who: &Principal, may: &dyn Fn(Role) -> bool| self.had(who, asked, now, may);
+        let has = |who: &Principal, may: &dyn Fn(Role) -> bool| self.had(who, asked, may);
         let requester = &run.state().head.created.requester;
         must(has(requester, &|_| true), || {
             format!("{attempt:?}: {requester} is out")
@@ -123,17 +124,11 @@ impl Authority {
         )
     }
 
-    /// Whether somebody had such a role at some time in between.
-    fn had(
-        &self,
-        who: &Principal,
-        from: Timestamp,
-        to: Timestamp,
-        may: &dyn Fn(Role) -> bool,
-    ) -> bool {
+    /// Whether somebody had such a role at some time since then.
+    fn had(&self, who: &Principal, from: u64, may: &dyn Fn(Role) -> bool) -> bool {
         let history = self.roles.get(who).map_or(&[][..], Vec::as_slice);
         let before = history.iter().rfind(|(at, _)| *at <= from);
-        let during = history.iter().filter(|(at, _)| *at > from && *at <= to);
+        let during = history.iter().filter(|(at, _)| *at > from);
         before
             .into_iter()
             .chain(during)

@@ -40,7 +40,8 @@ impl Invariant for Time {
         };
         let before = self.last.insert(record.key.clone(), record.at);
         must(
-            before.is_none_or(|b| b <= record.at) && record.at <= known.now,
+            before.is_none_or(|b| b <= record.at)
+                && (record.at <= known.now || Some(record.at) == before),
             || {
                 format!(
                     "{}: record {} is of {}, after {before:?}, at {}",
