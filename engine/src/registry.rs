@@ -11,6 +11,7 @@
 //! | `agents/<tenant>/<name>` | [`Agent`] | whoever reads manifests |
 //! | `agent-config/<tenant>/<name>` | [`AgentConfig`] | gateway |
 //! | `plugins/<tenant>/<agent>/<instance>` | [`Instance`] | worker |
+//! | [`INCARNATION`] | the name of this life of the data | who restores a backup |
 //!
 //! Operations are on single keys only, so the order of writing is what makes a crash harmless: pinned things first,
 //! then the revision, whose creation is the moment of saving, then the newest. Everything is JSON.
@@ -28,6 +29,9 @@ use crate::id::{Nonce, Tenant};
 use crate::manifest::{Action, ActionName, Manifest, Pinned};
 use crate::principal::{Principal, Role};
 use crate::time::Timestamp;
+
+/// The key of the present life's name: 32 hexadecimal digits, new with each restore of a backup, absent in the first.
+pub const INCARNATION: &str = "incarnation";
 
 /// A kind of thing in the registry: the first part of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,12 +21,14 @@ mod figures;
 mod janitor;
 mod mail;
 mod owner;
+mod restored;
 mod slots;
 mod timers;
 mod unwanted;
 
 pub use config::{Config, Place, Start};
 pub use janitor::Janitor;
+pub use restored::park_restored;
 
 /// An owner of shards.
 pub struct Scheduler {

@@ -1,5 +1,8 @@
 //! What a start refuses, how it says so, and that it changes nothing then.
 
+#[path = "opening/backups.rs"]
+mod backups;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

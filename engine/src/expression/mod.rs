@@ -45,6 +45,7 @@ use std::ops::Range;
 use serde_json::Value as Json;
 
 pub use names::Names;
+pub use nearest::did_you_mean;
 pub use scope::Scope;
 pub use template::{Part, Rendered, Template};
 pub use types::{Object, Type};

@@ -4,7 +4,8 @@
 const DISTANCE_PART: usize = 3;
 
 /// `did you mean …?` with the nearest name, if one is near.
-pub(crate) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+#[must_use]
+pub fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
     let lower = name.to_lowercase();
     let near = known
         .map(|candidate| {

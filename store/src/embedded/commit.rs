@@ -4,7 +4,9 @@
 //! transaction are not touched. When the database itself says no, the whole transaction is undone; then each piece is
 //! tried alone, so that one that cannot be done does not take the others along.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -19,9 +21,20 @@ pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) counters: Counters,
     pub(super) file: PathBuf,
+    /// Tells the file from another one of its name; `None` in memory.
+    pub(super) identity: Option<Identity>,
     pub(super) fatal: Arc<dyn Fn(&str) + Send + Sync>,
     /// Why nothing can be written any more.
     pub(super) dead: Option<String>,
+}
+
+/// Device and inode of a file.
+pub(super) type Identity = (u64, u64);
+
+/// Which file has this name, if one has.
+pub(super) fn identity_of(file: &Path) -> Option<Identity> {
+    let found = fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// A piece of work for the writer, and somebody who waits for its outcome.
@@ -105,7 +118,21 @@ impl Writer {
             self.counters.store(&self.conn)?;
         }
         self.conn.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        self.look_for_file()
+    }
+
+    /// SQLite goes on with a file that was removed, and nothing written to it is ever found again. Such a commit is none.
+    fn look_for_file(&self) -> rusqlite::Result<()> {
+        let gone = match &self.identity {
+            Some(identity) => identity_of(&self.file).as_ref() != Some(identity),
+            None => false,
+        };
+        if !gone {
+            return Ok(());
+        }
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_DELETE_NOENT);
+        let what = "it was removed, moved or replaced while it was in use".to_owned();
+        Err(rusqlite::Error::SqliteFailure(code, Some(what)))
     }
 
     fn failed(&mut self, batch: Vec<Box<dyn Work>>, error: &rusqlite::Error) {

@@ -10,7 +10,9 @@ use rustix::io::Errno;
 
 use super::options::OpenError;
 
-const DATA: &str = "mirastack.db";
+pub(super) const DATA: &str = "mirastack.db";
+/// Where data out of a backup is until it is whole.
+pub(super) const RESTORING: &str = "restoring";
 const LOCK: &str = "lock";
 
 /// The folder, locked against other processes for as long as this lives.
@@ -39,6 +41,10 @@ impl Folder {
     /// The database's file, made readable for nobody else. SQLite gives its other files the same mode.
     pub(super) fn data(&self) -> Result<PathBuf, OpenError> {
         let path = self.path.join(DATA);
+        if self.path.join(RESTORING).exists() {
+            let path = self.path.clone();
+            return Err(OpenError::HalfRestored { path });
+        }
         let file = OpenOptions::new()
             .write(true)
             .create(true)

@@ -245,6 +245,15 @@ fn read(conn: &Connection, key: &RunKey, after: u64) -> Result<Vec<Entry>, Fault
     Ok(runs::verified(key, &head, after, raw)?)
 }
 
+/// What is damaged in the journal of a run, if anything is.
+pub(super) fn damage(conn: &Connection, key: &RunKey) -> rusqlite::Result<Option<String>> {
+    match read(conn, key, 0) {
+        Ok(_) | Err(Fault::Refused(Error::Conflict(_) | Error::Unavailable(_))) => Ok(None),
+        Err(Fault::Refused(Error::Corrupt(what))) => Ok(Some(what)),
+        Err(Fault::Sql(error)) => Err(error),
+    }
+}
+
 /// Walks heads and records side by side, so that neither is held in memory, and a row that was changed by nobody shows.
 fn open_runs(conn: &Connection, shard: Shard) -> rusqlite::Result<OpenRuns> {
     let sequence = conn.query_row("SELECT run FROM counter", [], |row| row.get(0))?;

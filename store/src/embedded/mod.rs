@@ -9,6 +9,7 @@
 //! Start reading at [`Embedded::open`], then `core.rs` (the two doors to the file) and `commit.rs`.
 
 mod archive;
+mod backup;
 mod births;
 mod blobs;
 mod commit;
@@ -26,6 +27,7 @@ mod live;
 mod memory;
 mod options;
 mod registry;
+mod restore;
 mod runs;
 mod schema;
 mod sum;
@@ -38,11 +40,13 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use self::commit::Writer;
+pub use self::backup::{About, BackupError, back_up};
+use self::commit::{Writer, identity_of};
 use self::committer::QUEUE;
 use self::core::{Core, Writing, lock};
 use self::folder::Folder;
 pub use self::options::{OpenError, Options, Place};
+pub use self::restore::Restoring;
 use crate::Backend;
 
 /// The backend of one machine.
@@ -210,6 +214,7 @@ fn writer(file: Option<&Path>, options: &Options) -> Result<Writer, OpenError> {
     Ok(Writer {
         conn,
         counters,
+        identity: file.and_then(identity_of),
         file: path,
         fatal: Arc::clone(&options.fatal),
         dead: None,

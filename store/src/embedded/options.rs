@@ -83,6 +83,14 @@ pub enum OpenError {
         /// Its mode.
         mode: u32,
     },
+    /// A restore into this folder was cut off.
+    #[error(
+        "{path} holds half of a backup, for a restore was cut off: empty the folder and restore again"
+    )]
+    HalfRestored {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The operating system said no.
     #[error("{path}: {what}")]
     Io {

@@ -53,16 +53,10 @@ pub(super) fn prepare(
     options: &Options,
 ) -> Result<Counters, OpenError> {
     let sql = |error: rusqlite::Error| failed(file, &error);
-    let version: i64 = conn
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(sql)?;
+    let version = check_version(conn, file)?;
     let tables: i64 = conn
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(sql)?;
-    if version > SCHEMA {
-        let (path, found, known) = (file.to_owned(), version, SCHEMA);
-        return Err(OpenError::Newer { path, found, known });
-    }
     if version == 0 && tables == 0 {
         create(conn).map_err(sql)?;
     } else {
@@ -71,6 +65,18 @@ pub(super) fn prepare(
     let counters = verify(conn, file)?;
     check_clock(conn, options).map_err(sql)??;
     Ok(counters)
+}
+
+/// The version of the data; of a newer one nothing is read here.
+pub(super) fn check_version(conn: &Connection, file: &Path) -> Result<i64, OpenError> {
+    let version: i64 = conn
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|e| failed(file, &e))?;
+    if version > SCHEMA {
+        let (path, found, known) = (file.to_owned(), version, SCHEMA);
+        return Err(OpenError::Newer { path, found, known });
+    }
+    Ok(version)
 }
 
 fn create(conn: &Connection) -> rusqlite::Result<()> {

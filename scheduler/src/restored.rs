@@ -1,0 +1,59 @@
+//! Runs out of a backup: parked before anybody owns them.
+
+use engine::id::{RunKey, Shard};
+use engine::record::Cause;
+use engine::run::{Run, Stamp};
+use engine::time::Timestamp;
+use futures::{StreamExt, TryStreamExt, stream};
+use store::{Backend, Error};
+
+/// Runs that are parked at the same time: as many as one commit takes.
+const AT_ONCE: usize = 256;
+
+/// Parks every open run of these shards, and answers how many they are. `backup` is when the backup was made that the
+/// store was restored from. A damaged run is left to its owner, who parks it for that.
+///
+/// # Errors
+/// The store's; it may be called again then.
+pub async fn park_restored(
+    backend: &Backend,
+    shards: &[Shard],
+    backup: Timestamp,
+) -> Result<usize, Error> {
+    let mut parked = 0;
+    for shard in shards {
+        let open = backend.journal.open_runs(*shard).await?.runs;
+        let whole = open.into_iter().filter(|run| run.summary.is_ok());
+        let parking = stream::iter(whole).map(|run| park(backend, run.key, backup));
+        let counts: Vec<usize> = parking.buffer_unordered(AT_ONCE).try_collect().await?;
+        parked += counts.into_iter().sum::<usize>();
+    }
+    Ok(parked)
+}
+
+async fn park(backend: &Backend, key: RunKey, backup: Timestamp) -> Result<usize, Error> {
+    let entries = match backend.journal.read(&key, 0).await {
+        Ok(entries) => entries,
+        Err(Error::Corrupt(_)) => return Ok(0),
+        Err(error @ (Error::Conflict(_) | Error::Unavailable(_))) => return Err(error),
+    };
+    let Ok(mut run) = Run::fold(entries.into_iter().map(|e| (e.record, e.hash))) else {
+        return Ok(0);
+    };
+    let events = run.restored(backup);
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let id = backend.random.nonce();
+    let stamp = Stamp {
+        at: backend.clock.now(),
+        nonce: backend.random.nonce(),
+        cause: Cause {
+            id,
+            command: "Restore".to_owned(),
+        },
+    };
+    let record = run.commit(&events, stamp);
+    backend.journal.append(&record, &events).await?;
+    Ok(1)
+}
