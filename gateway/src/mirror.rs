@@ -129,11 +129,11 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
         let mut from = None;
         loop {
             let seen = match from {
-                None => self.load().await,
+                None => self.load(0).await,
                 Some(revision) => self.catch_up(revision).await,
             };
             match seen {
-                Ok(revision) => from = revision,
+                Ok(revision) => from = Some(revision),
                 Err(error) => {
                     tracing::warn!(%error, kind = self.kind.as_str(), "the registry is not followed");
                     sleep(PAUSE).await;
@@ -142,8 +142,9 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
         }
     }
 
-    /// Reads everything. Changes after the highest revision that it saw are to be followed.
-    async fn load(&self) -> Result<Option<u64>, store::Error> {
+    /// Reads everything there was at `since` at least, and answers the highest revision that it saw. What this gateway
+    /// put since then stays: the list may be older.
+    async fn load(&self, since: u64) -> Result<u64, store::Error> {
         let prefix = self.kind.prefix();
         let (mut after, mut found, mut highest) = (String::new(), BTreeMap::new(), 0);
         loop {
@@ -160,14 +161,21 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
                 break;
             }
         }
-        *self.items.write().unwrap_or_else(PoisonError::into_inner) = found;
+        let mut items = self.items.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, kept) in std::mem::take(&mut *items) {
+            if kept.at > since && found.get(&key).is_none_or(|listed| listed.at < kept.at) {
+                found.insert(key, kept);
+            }
+        }
+        *items = found;
+        drop(items);
         self.changes.fetch_add(1, Ordering::Release);
         self.loaded.send_replace(true);
-        Ok(Some(highest))
+        Ok(highest)
     }
 
-    /// Waits for the next changes. `None`: list again.
-    async fn catch_up(&self, revision: u64) -> Result<Option<u64>, store::Error> {
+    /// Waits for the next changes, and answers the revision to follow from.
+    async fn catch_up(&self, revision: u64) -> Result<u64, store::Error> {
         let mut seen = revision;
         for change in self.registry.watch(&self.kind.prefix(), revision).await? {
             match change {
@@ -181,10 +189,14 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
                     seen = seen.max(revision);
                     self.drop_older(&key, revision);
                 }
-                Change::Gap { .. } => return Ok(None),
+                Change::Gap { revision } => {
+                    self.load(revision).await?;
+                    // Not from the highest that was listed: that may be older than all that is kept, for ever.
+                    seen = seen.max(revision);
+                }
             }
         }
-        Ok(Some(seen))
+        Ok(seen)
     }
 
     fn read_item(&self, item: &Item) -> Option<Kept<T>> {
