@@ -56,7 +56,7 @@ pub(super) enum Order {
 struct Readers {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Core {
@@ -76,7 +76,7 @@ impl Core {
             reading: Readers {
                 file,
                 idle: Mutex::default(),
-                permits: Semaphore::new(READERS),
+                permits: Arc::new(Semaphore::new(READERS)),
             },
             letters: Mutex::default(),
             closed: watch::Sender::new(false),
@@ -125,10 +125,12 @@ impl Core {
             let writer = guard.as_ref().ok_or_else(closed)?;
             return one_state(&writer.conn, read);
         }
-        let permit = self.reading.permits.acquire().await;
-        let _permit = permit.map_err(|_| closed())?;
+        let seat = Arc::clone(&self.reading.permits).acquire_owned().await;
+        let seat = seat.map_err(|_| closed())?;
         let core = Arc::clone(self);
         let thread = tokio::task::spawn_blocking(move || {
+            // It reads on when its caller goes away, and so it keeps its seat.
+            let _seat = seat;
             let conn = core.reading.take(&core.options).map_err(|e| reading(&e))?;
             let outcome = one_state(&conn, read);
             core.reading.put_back(conn);
@@ -198,10 +200,7 @@ fn one_state<T>(
     read: impl FnOnce(&Connection) -> Result<T, Fault>,
 ) -> Result<T, Error> {
     let transaction = conn.unchecked_transaction().map_err(|e| reading(&e))?;
-    read(&transaction).map_err(|fault| match fault {
-        Fault::Refused(error) => error,
-        Fault::Sql(error) => reading(&error),
-    })
+    read(&transaction).map_err(Error::from)
 }
 
 /// The lock, also when a thread panicked while holding it: what is behind these locks is whole at each step.
@@ -211,4 +210,36 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn closed() -> Error {
     Error::Unavailable("the store is closed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Embedded;
+    use super::*;
+    use crate::clock::SystemRandom;
+    use crate::conformance::HandClock;
+
+    #[tokio::test]
+    async fn a_reader_whose_caller_goes_away_keeps_its_seat_until_it_is_done() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let options = Options::new(Arc::<HandClock>::default(), Arc::new(SystemRandom));
+        let (_backend, handle) = Embedded::open(home.path(), options).expect("it is new");
+        let (begun, has_begun) = oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let reading = handle.core.read(move |_| {
+            let _ = begun.send(());
+            let _ = may_go_on.recv();
+            Ok(())
+        });
+        tokio::select! { biased;
+            read = reading => panic!("nobody told it to go on: {read:?}"),
+            begun = has_begun => begun.expect("it begins"),
+        }
+        let seats = &handle.core.reading.permits;
+        assert_eq!(seats.available_permits(), READERS - 1, "it still reads");
+        drop(go_on);
+        let all = seats.acquire_many(u32::try_from(READERS).expect("a few"));
+        drop(all.await.expect("it gives its seat back"));
+        handle.close();
+    }
 }

@@ -26,6 +26,16 @@ impl From<Error> for Fault {
     }
 }
 
+impl From<Fault> for Error {
+    /// What a reader is told.
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Refused(error) => error,
+            Fault::Sql(error) => reading(&error),
+        }
+    }
+}
+
 /// What follows from an error of the database while writing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
