@@ -161,7 +161,7 @@ fn damage(conn: &Connection, what: &Damage) -> rusqlite::Result<usize> {
         }
         Damage::Head(key) => {
             let (tenant, id) = of_run(key);
-            let sql = "UPDATE run SET status = 3 WHERE tenant = ?1 AND id = ?2";
+            let sql = "UPDATE run SET status = 3 + (status = 3) WHERE tenant = ?1 AND id = ?2";
             conn.execute(sql, params![tenant, id])
         }
         Damage::Archived(key) => {

@@ -2,9 +2,11 @@
 
 use engine::digest::Digest;
 use engine::id::Shard;
+use engine::time::Timestamp;
 
 use super::sample::{Birth, Sample};
 use super::{Damage, Verdict, World, cases, must, numbers, refused, same, store};
+use crate::port::Retention;
 
 cases![
     a_damaged_record_is_not_read,
@@ -12,6 +14,7 @@ cases![
     a_missing_record_is_noticed_at_the_start,
     a_damaged_head_is_noticed_at_the_start,
     damage_harms_no_other_run,
+    a_damaged_ended_run_keeps_no_other_from_the_archive,
     a_damaged_archived_run_is_not_read,
     a_damaged_blob_is_not_read,
 ];
@@ -102,6 +105,26 @@ async fn damage_harms_no_other_run(mut world: World) -> Verdict {
     well.start();
     journal.append(well.last().0, well.last().1).await?;
     same!(numbers(&journal.read(&well.key, 0).await?), [1, 2, 3, 4]);
+    Ok(())
+}
+
+async fn a_damaged_ended_run_keeps_no_other_from_the_archive(mut world: World) -> Verdict {
+    let runs = [1, 2].map(|number| Sample::whole(&Birth::number(number)));
+    for run in &runs {
+        store(&world.backend, run).await?;
+    }
+    let [sick, well] = runs.map(|run| run.key);
+    if !world.damage(&Damage::Head(sick.clone())) {
+        return Ok(());
+    }
+    let archive = &world.backend.archive;
+    same!(archive.ended(Timestamp::MAX, 1).await?, [well.clone()]);
+    archive.archive(&[sick, well.clone()]).await?;
+    let all = Retention {
+        before: Timestamp::MAX,
+        number: 0,
+    };
+    same!(archive.expired(all, 10).await?, [well]);
     Ok(())
 }
 

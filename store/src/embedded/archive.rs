@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::commit::Writer;
 use super::core::Core;
 use super::fault::Fault;
-use super::runs::{self, Head, Raw, int, key_of, status_no};
+use super::runs::{self, HEAD, Head, Raw, int, key_of, status_no};
 use super::sum::Sum;
 use super::{blobs, views};
 use crate::Error;
@@ -35,20 +35,14 @@ pub(super) struct Archived(pub(super) Arc<Core>);
 #[async_trait]
 impl Archive for Archived {
     async fn ended(&self, before: Timestamp, max: usize) -> Result<Vec<RunKey>, Error> {
-        let read = move |conn: &Connection| {
-            let sql = "SELECT tenant, id FROM run
-                WHERE status BETWEEN 3 AND 7 AND at <= ?1 ORDER BY at, seq LIMIT ?2";
-            let mut statement = conn.prepare_cached(sql)?;
-            let rows = statement.query_map((before.millis(), max), key_row)?;
-            Ok(rows.flatten_ok().collect::<rusqlite::Result<_>>()?)
-        };
-        self.0.read(read).await
+        self.0.read(move |conn| Ok(ended(conn, before, max)?)).await
     }
 
     async fn archive(&self, runs: &[RunKey]) -> Result<(), Error> {
         for some in runs.chunks(RUNS_AT_ONCE) {
             let keys = some.to_vec();
-            let packed = self.0.read(move |conn| pack_all(conn, &keys)).await?;
+            let packed = self.0.read(move |conn| Ok(pack_all(conn, &keys)?));
+            let packed = packed.await?;
             let work = move |writer: &mut Writer| {
                 for run in &packed {
                     run.store(&writer.conn)?;
@@ -132,18 +126,50 @@ fn sum(key: &RunKey, head: &Head, body: &[u8]) -> i64 {
         .done()
 }
 
-/// Packs those of the runs that have ended and are not archived.
-fn pack_all(conn: &Connection, keys: &[RunKey]) -> Result<Vec<Packed>, Fault> {
+/// Ended runs, the oldest first. A damaged one is passed over: it stays as it is, and keeps nobody back.
+fn ended(conn: &Connection, before: Timestamp, max: usize) -> rusqlite::Result<Vec<RunKey>> {
+    let sql = format!(
+        "SELECT {HEAD} FROM run WHERE status BETWEEN 3 AND 7 AND at <= ?1 ORDER BY at, seq"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([before.millis()])?;
+    let mut found = Vec::new();
+    while found.len() < max
+        && let Some(row) = rows.next()?
+    {
+        match runs::whole(row) {
+            Some((key, _)) => found.push(key),
+            None => tracing::warn!(
+                row = row.get(2).unwrap_or(0_i64),
+                "an ended run is damaged and not archived"
+            ),
+        }
+    }
+    Ok(found)
+}
+
+/// Packs those of the runs that have ended, are not archived and are not damaged.
+fn pack_all(conn: &Connection, keys: &[RunKey]) -> Result<Vec<Packed>, Error> {
     let mut packed = Vec::with_capacity(keys.len());
     for key in keys {
-        let Some(head) = runs::head(conn, key)?.filter(|head| head.summary.status.is_end()) else {
-            continue;
-        };
-        let body = pack(&runs::records(conn, head.seq, 0)?)?;
-        let key = key.clone();
-        packed.push(Packed { key, head, body });
+        match pack_one(conn, key).map_err(Error::from) {
+            Ok(run) => packed.extend(run),
+            Err(Error::Corrupt(what)) => {
+                tracing::warn!(run = %key.run, what, "a damaged run is not archived");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(packed)
+}
+
+fn pack_one(conn: &Connection, key: &RunKey) -> Result<Option<Packed>, Fault> {
+    let Some(head) = runs::head(conn, key)?.filter(|head| head.summary.status.is_end()) else {
+        return Ok(None);
+    };
+    let body = pack(&runs::records(conn, head.seq, 0)?)?;
+    let key = key.clone();
+    Ok(Some(Packed { key, head, body }))
 }
 
 fn pack(records: &[Raw]) -> Result<Vec<u8>, Error> {

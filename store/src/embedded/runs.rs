@@ -90,6 +90,13 @@ pub(super) fn out_of_range(column: usize) -> rusqlite::Error {
     )
 }
 
+/// The text in a column, as far as it is one: names what is damaged.
+pub(super) fn text(row: &Row<'_>, column: usize) -> String {
+    let bytes = row.get_ref(column).ok();
+    let bytes = bytes.as_ref().and_then(|value| value.as_bytes().ok());
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+}
+
 /// A number as the database has it. None of ours comes near the end.
 pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -114,6 +121,22 @@ pub(super) fn head(conn: &Connection, key: &RunKey) -> Result<Option<Head>, Faul
         Some((head, _)) => Ok(Some(head)),
         None => Ok(None),
     }
+}
+
+/// The columns that [`whole`] reads.
+pub(super) const HEAD: &str = "tenant, id, seq, n, at, status, due, owes, hash, sum";
+
+/// A run's key and head from the columns of [`HEAD`], if the row is as it was written.
+pub(super) fn whole(row: &Row<'_>) -> Option<(RunKey, Head)> {
+    let read = || -> rusqlite::Result<_> {
+        let (tenant, id): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok((tenant, id, Head::from_row(row, 2)?, row.get::<_, i64>(9)?))
+    };
+    let (tenant, id, head, sum) = read().ok()?;
+    let sound = head.sum(&tenant, &id) == sum;
+    key_of(&tenant, &id)
+        .filter(|_| sound)
+        .map(|key| (key, head))
 }
 
 /// The checksum of a record's row.

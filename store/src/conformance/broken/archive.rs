@@ -27,6 +27,7 @@ defects![
     a_removed_run_is_gone: RemovesNothing,
     a_removed_run_is_never_created_again: CreatesRemovedRuns,
     only_archived_runs_are_removed: RemovesAnything,
+    a_damaged_ended_run_keeps_no_other_from_the_archive: StopsAtDamage,
 ];
 
 struct Wrapper {
@@ -64,6 +65,11 @@ impl Archive for Wrapper {
     }
 
     async fn archive(&self, runs: &[RunKey]) -> Result<(), Error> {
+        if self.how == How::StopsAtDamage {
+            for run in runs {
+                self.inner.journal.read(run, 0).await?;
+            }
+        }
         self.inner.archive.archive(runs).await?;
         for run in runs {
             let again = !self.archived.add(run.clone());
