@@ -81,15 +81,21 @@ pub(super) fn reading(error: &rusqlite::Error) -> Error {
 
 /// Whether the database says that the file is damaged, or a column holds what it cannot hold.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    let by_type = matches!(
+    let code = error.sqlite_error_code();
+    is_bad_value(error)
+        || code == Some(ErrorCode::DatabaseCorrupt)
+        || code == Some(ErrorCode::NotADatabase)
+}
+
+/// Whether a column holds what it cannot hold: its row is damaged, and others may be whole.
+pub(super) fn is_bad_value(error: &rusqlite::Error) -> bool {
+    matches!(
         error,
         rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::Utf8Error(..)
             | rusqlite::Error::InvalidColumnType(..)
-    );
-    let code = error.sqlite_error_code();
-    by_type || code == Some(ErrorCode::DatabaseCorrupt) || code == Some(ErrorCode::NotADatabase)
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::*;
 use crate::Error;
 use crate::clock::SystemRandom;
 use crate::conformance::HandClock;
-use crate::conformance::sample::{Birth, Sample};
+use crate::conformance::sample::{Birth, Sample, Terms};
+use crate::port::{ApprovalFilter, Page, RunFilter};
 
 fn options() -> Options {
     Options::new(Arc::<HandClock>::default(), Arc::new(SystemRandom))
@@ -159,4 +160,55 @@ fn a_statement_is_planned_once_whatever_it_is_bound_to() {
     }
     let planned_again = statement.get_status(StatementStatus::RePrepare);
     assert_eq!(planned_again, 0);
+}
+
+/// Damages rows as a bad disk would.
+async fn sql(handle: &Handle, sql: &'static str) {
+    let work = move |writer: &mut Writer| Ok(writer.conn.execute_batch(sql)?);
+    handle.core.write(work, |()| ()).await.expect("it is done");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_damaged_row_of_a_list_is_left_out_and_that_is_said() -> Result<(), Error> {
+    let (backend, handle) = open();
+    for number in 1..=3 {
+        let mut run = Sample::born(&Birth::number(number));
+        run.start().ask(1, &Terms::default());
+        for (record, events, _) in &run.records {
+            backend.journal.append(record, events).await?;
+        }
+    }
+    sql(
+        &handle,
+        "UPDATE view_run SET requester = '?' WHERE id = (SELECT max(id) FROM view_run)",
+    )
+    .await;
+    sql(
+        &handle,
+        "UPDATE view_approval SET requester = '?' WHERE run = (SELECT max(run) FROM view_approval)",
+    )
+    .await;
+    let (tenant, mut after, mut runs) = (engine::id::Tenant::default(), None, Vec::new());
+    let mut incomplete = 0;
+    loop {
+        let page = Page { limit: 1, after };
+        let filter = RunFilter::default();
+        let part = backend.views.runs(&tenant, &filter, &page).await?;
+        incomplete += u32::from(part.incomplete);
+        runs.extend(part.items.into_iter().map(|row| row.id));
+        after = part.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let key = |number| Sample::born(&Birth::number(number)).key.run;
+    assert_eq!((runs, incomplete), (vec![key(2), key(1)], 1));
+    for (limit, found) in [(1, vec![key(2)]), (9, vec![key(2), key(1)])] {
+        let page = Page { limit, after: None };
+        let filter = ApprovalFilter::default();
+        let part = backend.views.approvals(&tenant, &filter, &page).await?;
+        let runs: Vec<_> = part.items.iter().map(|row| row.id.run).collect();
+        assert_eq!((runs, part.incomplete), (found, true));
+    }
+    Ok(())
 }

@@ -74,7 +74,7 @@ pub struct Paged<T> {
     pub items: Vec<T>,
     /// Where the next part begins, if there is one.
     pub next: Option<String>,
-    /// Whether rows may be missing, because the view is being rebuilt.
+    /// Whether rows may be missing, because the view is being rebuilt or is damaged.
     pub incomplete: bool,
 }
 

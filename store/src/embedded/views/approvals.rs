@@ -7,7 +7,7 @@ use engine::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::{limit, no_cursor, paged};
+use super::{limit, no_cursor, paged, readable};
 use crate::Error;
 use crate::embedded::fault::Fault;
 use crate::embedded::runs::{int, out_of_range};
@@ -32,25 +32,24 @@ pub(super) fn list(
 ) -> Result<Paged<ApprovalRow>, Fault> {
     let after = page.after.as_deref().map(read_cursor).transpose()?;
     let limit = limit(page);
-    let mut rows = Vec::new();
-    if filter.state.is_empty() {
-        rows = walk(conn, tenant, filter, after.as_ref(), None, limit + 1)?;
-    }
-    for state in &filter.state {
-        let some = walk(
-            conn,
-            tenant,
-            filter,
-            after.as_ref(),
-            Some(*state),
-            limit + 1,
-        )?;
-        rows.extend(some);
+    let states: Vec<_> = match filter.state.as_slice() {
+        [] => vec![None],
+        states => states.iter().copied().map(Some).collect(),
+    };
+    let (mut rows, mut damaged) = (Vec::new(), false);
+    for state in states {
+        let (sql, values) = query(tenant, filter, after.as_ref(), state);
+        let mut statement = conn.prepare(&sql)?;
+        let some = statement.query_map(params_from_iter(values), from_row)?;
+        rows.extend(readable(some, limit + 1, &mut damaged)?);
     }
     let place = |row: &ApprovalRow| (row.created_at, row.id.clone());
     rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
     rows.dedup_by_key(|row| row.id.clone());
-    Ok(paged(rows, limit, |row| cursor(&place(row))))
+    Ok(Paged {
+        incomplete: damaged,
+        ..paged(rows, limit, |row| cursor(&place(row)))
+    })
 }
 
 /// When people were asked, and which approval: the place in the list.
@@ -70,14 +69,12 @@ fn read_cursor(text: &str) -> Result<Place, Error> {
 }
 
 /// The newest approvals in one state, or in any, that fulfil the rest of the filter.
-fn walk(
-    conn: &Connection,
+fn query(
     tenant: &Tenant,
     filter: &ApprovalFilter,
     after: Option<&Place>,
     state: Option<ApprovalState>,
-    max: usize,
-) -> rusqlite::Result<Vec<ApprovalRow>> {
+) -> (String, Vec<Value>) {
     let mut sql = format!("SELECT {COLUMNS} FROM view_approval WHERE tenant = ?");
     let mut values = vec![Value::Text(tenant.as_str().to_owned())];
     let mut add = |condition: &str, more: Vec<Value>| {
@@ -107,12 +104,10 @@ fn walk(
         add(not_mine, vec![Value::Text(principal.to_string())]);
     }
     add(
-        &format!(" ORDER BY at DESC, run DESC, step DESC, asking DESC LIMIT {max}"),
+        " ORDER BY at DESC, run DESC, step DESC, asking DESC",
         Vec::new(),
     );
-    let mut statement = conn.prepare(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), from_row)?;
-    rows.collect()
+    (sql, values)
 }
 
 const COLUMNS: &str =

@@ -17,6 +17,7 @@ use self::deliveries::Ring;
 pub(super) use self::write::{changed, created, removed};
 use super::commit::Writer;
 use super::core::{Core, lock};
+use super::fault::is_bad_value;
 use crate::Error;
 use crate::port::{ApprovalFilter, ApprovalRow, Delivery, Page, Paged, RunFilter, RunRow, Views};
 
@@ -101,6 +102,30 @@ fn paged<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> P
         items,
         incomplete: false,
     }
+}
+
+/// The rows that can be read, at most `max`. One that cannot is left out and noted in `damaged`: it must not take the
+/// others along.
+fn readable<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    max: usize,
+    damaged: &mut bool,
+) -> rusqlite::Result<Vec<T>> {
+    let mut found = Vec::new();
+    for row in rows {
+        match row {
+            Ok(row) => found.push(row),
+            Err(error) if is_bad_value(&error) => {
+                tracing::warn!(%error, "a row of a list is damaged and left out");
+                *damaged = true;
+            }
+            Err(error) => return Err(error),
+        }
+        if found.len() == max {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 fn no_cursor(after: &str) -> Error {

@@ -7,7 +7,7 @@ use engine::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use super::{limit, no_cursor, paged};
+use super::{limit, no_cursor, paged, readable};
 use crate::embedded::fault::Fault;
 use crate::embedded::runs::{out_of_range, status, status_no};
 use crate::port::{Page, Paged, RunFilter, RunRow};
@@ -29,15 +29,18 @@ pub(super) fn list(
     };
     let limit = limit(page);
     let conditions = Conditions::of(tenant, filter, after);
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut damaged) = (BTreeSet::new(), false);
     for walk in walks(filter) {
-        ids.extend(conditions.walk(conn, &walk, limit + 1)?);
+        ids.extend(conditions.walk(conn, &walk, (limit + 1, &mut damaged))?);
     }
-    let mut rows = Vec::new();
-    for id in ids.iter().rev().take(limit + 1) {
-        rows.extend(row(conn, tenant, *id)?);
-    }
-    Ok(paged(rows, limit, |row| row.id.to_string()))
+    let ids = paged(ids.into_iter().rev().collect(), limit, RunId::to_string);
+    let rows = ids.items.iter().map(|id| row(conn, tenant, *id));
+    let rows = readable(rows, limit, &mut damaged)?;
+    Ok(Paged {
+        items: rows.into_iter().flatten().collect(),
+        next: ids.next,
+        incomplete: damaged,
+    })
 }
 
 /// One way along an index: the runs with this value, newest first.
@@ -173,19 +176,24 @@ impl Conditions {
         );
     }
 
-    /// The newest ids on one way, at most `max`.
-    fn walk(&self, conn: &Connection, walk: &Walk<'_>, max: usize) -> rusqlite::Result<Vec<RunId>> {
+    /// The newest ids on one way, at most `max`; and whether one is damaged.
+    fn walk(
+        &self,
+        conn: &Connection,
+        walk: &Walk<'_>,
+        (max, damaged): (usize, &mut bool),
+    ) -> rusqlite::Result<Vec<RunId>> {
         let all = &self.sql;
         let mut values = self.values.clone();
         let sql = match walk {
             Walk::All => {
-                format!("SELECT v.id FROM view_run AS v WHERE {all} ORDER BY v.id DESC LIMIT {max}")
+                format!("SELECT v.id FROM view_run AS v WHERE {all} ORDER BY v.id DESC")
             }
             Walk::Column(column, value) => {
                 values.push(value.clone());
                 format!(
                     "SELECT v.id FROM view_run AS v INDEXED BY view_run_{column}
-                     WHERE {all} AND v.{column} = ? ORDER BY v.id DESC LIMIT {max}"
+                     WHERE {all} AND v.{column} = ? ORDER BY v.id DESC"
                 )
             }
             Walk::Label(name, value) => {
@@ -194,13 +202,13 @@ impl Conditions {
                     "SELECT l.id FROM view_label AS l CROSS JOIN view_run AS v
                      ON v.tenant = l.tenant AND v.id = l.id
                      WHERE {all} AND l.tenant = v.tenant AND l.name = ? AND l.value = ?
-                     ORDER BY l.id DESC LIMIT {max}"
+                     ORDER BY l.id DESC"
                 )
             }
         };
         let mut statement = conn.prepare(&sql)?;
         let rows = statement.query_map(params_from_iter(values), |row| id(row, 0))?;
-        rows.collect()
+        readable(rows, max, damaged)
     }
 }
 
