@@ -271,3 +271,26 @@ async fn a_clock_behind_the_newest_record_is_refused_with_both_times() -> Result
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_damaged_time_of_a_run_is_no_unsafe_clock() -> Result<(), Error> {
+    let far = "at = at + (1 << 50)";
+    let damages = [
+        format!("UPDATE run SET {far}"),
+        format!("UPDATE run SET {far}, status = 1"),
+        format!("UPDATE archive SET {far}"),
+    ];
+    for (archived, damage) in [false, false, true].into_iter().zip(damages) {
+        let home = Home::filled().await?;
+        if archived {
+            let (backend, handle) = home.open().expect("it opens");
+            let ended = backend.archive.ended(Timestamp::MAX, 10).await?;
+            backend.archive.archive(&ended).await?;
+            handle.close();
+        }
+        home.sql(&damage);
+        let opened = home.open().map(|_| ());
+        assert_eq!(opened, Ok(()), "{damage}");
+    }
+    Ok(())
+}

@@ -223,6 +223,24 @@ pub(super) fn load(conn: &Connection, key: &RunKey) -> Result<Option<(Head, Vec<
     }
 }
 
+/// When the newest archived run ended whose body is whole.
+pub(super) fn newest(conn: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT tenant, id FROM archive ORDER BY at DESC, seq DESC";
+    let mut statement = conn.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let Ok(Some(key)) = key_row(row) else {
+            continue;
+        };
+        match load(conn, &key).map_err(Error::from) {
+            Ok(Some((head, _))) => return Ok(Some(head.at)),
+            Ok(None) | Err(Error::Corrupt(_)) => {}
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 fn expired(conn: &Connection, keep: Retention, max: usize) -> rusqlite::Result<Vec<RunKey>> {
     let sql = "SELECT count(*) FROM archive WHERE at >= ?1";
     let rest: u64 = conn

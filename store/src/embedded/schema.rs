@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::counters::Counters;
 use super::fault::is_damage;
 use super::options::{OpenError, Options};
-use super::{inbox, keys, registry};
+use super::runs::{self, HEAD};
+use super::{archive, inbox, keys, registry};
 
 /// The version of the schema that this program writes, and the highest that it reads.
 const SCHEMA: i64 = 1;
@@ -145,21 +146,35 @@ fn verify(conn: &Connection, file: &Path) -> Result<Counters, OpenError> {
 }
 
 fn check_clock(conn: &Connection, options: &Options) -> rusqlite::Result<Result<(), OpenError>> {
-    let newest: Option<u64> = conn.query_row(
-        "SELECT max(at) FROM (
-            SELECT max(at) AS at FROM run
-                WHERE seq IN (SELECT run FROM record ORDER BY pos DESC LIMIT ?1)
-            UNION ALL SELECT max(at) FROM run WHERE status BETWEEN 3 AND 7
-            UNION ALL SELECT max(at) FROM archive)",
-        [LAST_RECORDS],
-        |row| row.get(0),
-    )?;
-    let newest = Timestamp::from_millis(newest.unwrap_or(0));
+    let last = format!(
+        "WHERE seq IN (SELECT run FROM record ORDER BY pos DESC LIMIT {LAST_RECORDS})
+            ORDER BY at DESC"
+    );
+    let ended = "WHERE status BETWEEN 3 AND 7 ORDER BY at DESC";
+    let newest = [
+        newest_run(conn, &last)?,
+        newest_run(conn, ended)?,
+        archive::newest(conn)?,
+    ];
+    let newest = newest.into_iter().flatten().max();
+    let newest = newest.unwrap_or(Timestamp::from_millis(0));
     let now = options.clock.now();
     if newest.millis_since(now) > CLOCK_BEHIND_MS_MAX {
         return Ok(Err(OpenError::Clock { now, newest }));
     }
     Ok(Ok(()))
+}
+
+/// When the first of these runs was changed whose row is whole: a damaged time tells nothing about the clock.
+fn newest_run(conn: &Connection, which: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let mut statement = conn.prepare(&format!("SELECT {HEAD} FROM run {which}"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some((_, head)) = runs::whole(row) {
+            return Ok(Some(head.at));
+        }
+    }
+    Ok(None)
 }
 
 /// An error of the database while opening.
