@@ -197,6 +197,19 @@ async fn a_damaged_key_message_or_item_stops_the_start_with_its_name() -> Result
             "UPDATE registry SET revision = 7",
             "item of the registry hooks/default/alerts",
         ),
+        ("UPDATE key SET revision = -1", "key default/idem/1"),
+        (
+            "UPDATE key SET name = CAST(x'6964ff' AS TEXT)",
+            "key default/id\u{fffd}",
+        ),
+        (
+            "UPDATE registry SET revision = -1",
+            "item of the registry hooks/default/alerts",
+        ),
+        (
+            "UPDATE registry SET key = CAST(x'686fff' AS TEXT)",
+            "item of the registry ho\u{fffd}",
+        ),
         ("UPDATE counter SET run = 7", "counters"),
         ("DELETE FROM counter", "counters"),
     ];

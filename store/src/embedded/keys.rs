@@ -11,7 +11,7 @@ use super::commit::Writer;
 use super::core::Core;
 use super::counters::next;
 use super::fault::Fault;
-use super::runs::int;
+use super::runs::{int, text};
 use super::sum::Sum;
 use crate::Error;
 use crate::port::{self, KeyValue};
@@ -164,9 +164,9 @@ pub(super) fn first_damaged(conn: &Connection) -> rusqlite::Result<Option<String
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (tenant, name): (String, String) = (row.get(0)?, row.get(1)?);
-        let (key, stored) = from_row(row, 2)?;
-        if sum(&tenant, &name, &key) != stored {
+        let (tenant, name) = (text(row, 0), text(row, 1));
+        let whole = |(key, stored): (KeyValue, i64)| sum(&tenant, &name, &key) == stored;
+        if !from_row(row, 2).is_ok_and(whole) {
             return Ok(Some(format!("{tenant}/{name}")));
         }
     }

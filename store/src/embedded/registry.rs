@@ -9,7 +9,7 @@ use super::commit::Writer;
 use super::core::Core;
 use super::counters::next;
 use super::fault::Fault;
-use super::runs::int;
+use super::runs::{int, text};
 use super::sum::Sum;
 use crate::Error;
 use crate::port::{Change, Expect, Item, Registry};
@@ -162,9 +162,8 @@ pub(super) fn first_damaged(conn: &Connection) -> rusqlite::Result<Option<String
     let mut statement = conn.prepare(&format!("SELECT {COLUMNS} FROM registry"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (item, stored) = from_row(row)?;
-        if sum(&item) != stored {
-            return Ok(Some(item.key));
+        if !from_row(row).is_ok_and(|(item, stored)| sum(&item) == stored) {
+            return Ok(Some(text(row, 0)));
         }
     }
     Ok(None)
