@@ -151,13 +151,34 @@ impl Writer {
             .for_each(|work| work.answer(Err(error.clone())));
     }
 
-    /// A disk that did not take a commit may have lost what it took before, and asking again would hide it: the process
-    /// ends, and the next start reads what is really there.
+    /// What ends the process when the disk fails.
+    pub(super) fn dies(&self) -> Dies {
+        Dies {
+            file: self.file.clone(),
+            fatal: Arc::clone(&self.fatal),
+        }
+    }
+
     pub(super) fn die(&mut self, what: &str) -> String {
+        let why = self.dies().die(what);
+        self.dead = Some(why.clone());
+        why
+    }
+}
+
+/// Ends the process when the disk fails.
+pub(super) struct Dies {
+    pub(super) file: PathBuf,
+    pub(super) fatal: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Dies {
+    /// A disk that did not take what it was given may have lost what it took before, and asking again would hide it:
+    /// the process ends, and the next start reads what is really there.
+    pub(super) fn die(&self, what: &str) -> String {
         let why = format!("the disk failed under {}: {what}", self.file.display());
         tracing::error!(file = %self.file.display(), what, "the disk failed, the process ends");
         (self.fatal)(&why);
-        self.dead = Some(why.clone());
         why
     }
 }

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::commit::{Work, Writer};
+use super::commit::{Dies, Work, Writer};
 use super::core::Order;
 use super::fault::{Verdict, judge};
 use super::folder::Folder;
@@ -34,10 +34,10 @@ pub(super) fn start(
 ) -> io::Result<JoinHandle<()>> {
     let busy = Arc::new(AtomicBool::new(false));
     let (nudge, nudges) = sync_channel(1);
-    let (flag, file) = (Arc::clone(&busy), writer.file.display().to_string());
+    let (flag, dies) = (Arc::clone(&busy), writer.dies());
     let folder_thread = thread::Builder::new()
         .name("store-fold".to_owned())
-        .spawn(move || fold_when_asked(&folding, &nudges, &flag, &file))?;
+        .spawn(move || fold_when_asked(&folding, &nudges, &flag, &dies))?;
     let mut committer = Committer {
         writer,
         nudge: Some(nudge),
@@ -137,12 +137,15 @@ fn waiting(first: Order, queue: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn Work
     (batch, None)
 }
 
-fn fold_when_asked(conn: &Connection, nudges: &Receiver<()>, busy: &AtomicBool, file: &str) {
+fn fold_when_asked(conn: &Connection, nudges: &Receiver<()>, busy: &AtomicBool, dies: &Dies) {
     while nudges.recv().is_ok() {
         busy.store(true, Ordering::Relaxed);
         if let Err(error) = checkpoint(conn, "PASSIVE") {
-            // The committing thread meets the same disk, and decides.
-            tracing::warn!(%error, file, "the log could not be folded into the file");
+            if let Verdict::Fatal(what) = judge(&error) {
+                // Nobody else is told: the next fsync of the same file may say that all is well.
+                dies.die(&what);
+            }
+            tracing::warn!(%error, "the log could not be folded into the file");
         }
         busy.store(false, Ordering::Relaxed);
     }
@@ -152,4 +155,44 @@ fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     conn.prepare_cached(&sql)?
         .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use rusqlite::OpenFlags;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_while_the_log_is_folded_is_fatal() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let file = home.path().join("x.db");
+        let writer = Connection::open(&file).expect("it is new");
+        let sql = "PRAGMA journal_mode = WAL; CREATE TABLE t (a)";
+        writer.execute_batch(sql).expect("it is made");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let conn = Connection::open_with_flags(&file, flags).expect("it is there");
+        let sql = "SELECT count(*) FROM t";
+        let count: i64 = conn.query_row(sql, [], |row| row.get(0)).expect("it reads");
+        assert_eq!(count, 0);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let dies = Dies {
+            file,
+            fatal: {
+                let told = Arc::clone(&told);
+                Arc::new(move |why| told.lock().expect("ours").push(why.to_owned()))
+            },
+        };
+        let (nudge, nudges) = sync_channel(1);
+        nudge.send(()).expect("there is room");
+        drop(nudge);
+        fold_when_asked(&conn, &nudges, &AtomicBool::new(false), &dies);
+        let told = told.lock().expect("ours");
+        assert!(
+            told.len() == 1 && told[0].contains("the disk failed"),
+            "{told:?}"
+        );
+    }
 }
