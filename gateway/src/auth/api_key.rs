@@ -4,7 +4,7 @@
 //! is told to come back. A secret that was right is known for a minute by its digest, in memory only.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -32,8 +32,8 @@ const KNOWN_MAX: usize = 1_024;
 
 /// Hashes and verifies.
 pub(crate) struct Hasher {
-    seats: Semaphore,
-    queue: Semaphore,
+    seats: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     known: Mutex<BTreeMap<Digest, Timestamp>>,
 }
 
@@ -42,8 +42,8 @@ impl Hasher {
     pub(crate) fn new(seats: usize, queue: usize) -> Self {
         let seats = seats.max(1);
         Self {
-            seats: Semaphore::new(seats),
-            queue: Semaphore::new(seats + queue),
+            seats: Arc::new(Semaphore::new(seats)),
+            queue: Arc::new(Semaphore::new(seats + queue)),
             known: Mutex::default(),
         }
     }
@@ -87,16 +87,19 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let _place = self
-            .queue
-            .try_acquire()
+        let place = Arc::clone(&self.queue)
+            .try_acquire_owned()
             .map_err(|_| Problem::rate_limited("too many log-ins at once: try again", 1))?;
-        let _seat = self
-            .seats
-            .acquire()
+        let seat = Arc::clone(&self.seats)
+            .acquire_owned()
             .await
             .map_err(|_| Problem::internal())?;
-        tokio::task::spawn_blocking(work)
+        let working = move || {
+            // The work goes on when its peer goes away, and so it keeps its places.
+            let _places = (place, seat);
+            work()
+        };
+        tokio::task::spawn_blocking(working)
             .await
             .map_err(|_| Problem::internal())
     }
@@ -182,5 +185,25 @@ mod tests {
             .verify(&key("right"), "right", Timestamp::from_millis(0))
             .await;
         assert_eq!(answer.expect_err("full").status.as_u16(), 429);
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_the_seat_to_the_hash_until_it_is_done() {
+        let hasher = Hasher::new(1, 0);
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let hashing = hasher.off_thread(move || {
+            let _ = begun.send(());
+            let _ = may_go_on.recv();
+        });
+        tokio::select! { biased;
+            hashed = hashing => panic!("nobody told it to go on: {hashed:?}"),
+            begun = has_begun => begun.expect("it begins"),
+        }
+        let other = hasher.hash("other").await;
+        assert_eq!(other.expect_err("one at a time").status.as_u16(), 429);
+        drop(go_on);
+        drop(hasher.queue.acquire().await.expect("it is given back"));
+        assert!(hasher.hash("other").await.is_ok());
     }
 }
