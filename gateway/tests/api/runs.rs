@@ -397,6 +397,14 @@ async fn many_runs_are_cancelled_by_a_filter() {
             .code(422),
         "invalid"
     );
+    for nothing in [json!([]), json!(""), json!([""]), json!(",")] {
+        for name in ["label", "since", "until", "ending", "workflow", "status"] {
+            let refused = cancel(json!({"filter": {name: nothing}})).await;
+            assert_eq!(refused.code(422), "invalid", "{name}: {nothing}");
+        }
+    }
+    let long = json!({"filter": {"workflow": "waits"}, "reason": "x".repeat(4_097)});
+    assert_eq!(cancel(long).await.code(422), "invalid");
     let answer = cancel(json!({"filter": {"workflow": "waits"}, "reason": "over"})).await;
     assert_eq!(answer.json, json!({"matched": 3, "cancelled": 3}));
     let again = cancel(json!({"filter": {"workflow": ["waits"]}})).await;

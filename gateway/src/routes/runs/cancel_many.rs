@@ -21,6 +21,7 @@ use crate::problem::{Problem, Spot};
 use crate::request::{Args, json};
 use crate::respond;
 use crate::route::{Route, Shape};
+use crate::routes::runs::commands::check_comment;
 use crate::routes::runs::list::{FILTERS, filter};
 
 /// So many runs are asked at once.
@@ -84,8 +85,10 @@ async fn cancel(
     if request.compensate.is_some() {
         return Err(super::commands::no_compensation());
     }
+    check_comment("/reason", request.reason.as_deref())?;
     let args = as_args(&request.filter)?;
     let runs = match filter(&args)? {
+        Some(filter) if filter == RunFilter::default() => return Err(everything()),
         Some(filter) => matching(&gate, &caller.tenant, filter).await?,
         None => Vec::new(),
     };
@@ -114,6 +117,13 @@ async fn cancel(
     Ok(respond::plain(StatusCode::OK, &answer))
 }
 
+fn everything() -> Problem {
+    Problem::invalid_at(
+        "/filter",
+        "name at least one thing: this would cancel every run",
+    )
+}
+
 /// The filter as arguments of the list.
 fn as_args(filter: &Map<String, Json>) -> Result<Args, Problem> {
     let wrong = |name: &str, message: &str| {
@@ -121,10 +131,7 @@ fn as_args(filter: &Map<String, Json>) -> Result<Args, Problem> {
         Problem::invalid(format!("filter.{name}: {message}"), vec![spot])
     };
     if filter.is_empty() {
-        return Err(wrong(
-            "",
-            "name at least one thing: this would cancel every run",
-        ));
+        return Err(everything());
     }
     let mut pairs = Vec::new();
     for (name, value) in filter {
@@ -142,6 +149,13 @@ fn as_args(filter: &Map<String, Json>) -> Result<Args, Problem> {
                 return Err(wrong(name, "a text, or a list of texts"));
             }
         };
+        let says_nothing = |text: &String| text.split(',').all(str::is_empty);
+        if texts.is_empty() || texts.iter().any(says_nothing) {
+            return Err(wrong(
+                name,
+                "it is empty: leave it out, or say what to match",
+            ));
+        }
         // A list is OR, except of labels, which are asked for one by one.
         match name.as_str() {
             "label" => pairs.extend(texts.into_iter().map(|text| (name.clone(), text))),
