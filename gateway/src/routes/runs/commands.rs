@@ -194,6 +194,7 @@ async fn resolve(
         ));
     }
     let key = run_key(&caller.tenant, &id)?;
+    must_exist(&gate, &key).await?;
     let output = match &request.output {
         Some(json) => Some(kept_output(&gate, &key, (&step, json), &caller).await?),
         None => None,
@@ -228,6 +229,13 @@ async fn kept_output(
     Ok(made.value)
 }
 
+async fn must_exist(gate: &Gate, key: &RunKey) -> Result<(), Problem> {
+    if gate.exists(key).await? {
+        return Ok(());
+    }
+    Err(Problem::not_found("run", &key.run.to_string()))
+}
+
 /// Asks a run that exists, and shows it as it is then.
 async fn ask(
     gate: &Gate,
@@ -235,9 +243,7 @@ async fn ask(
     asking: Asking,
     command: Command,
 ) -> Result<Response, Problem> {
-    if !gate.exists(key).await? {
-        return Err(Problem::not_found("run", &key.run.to_string()));
-    }
+    must_exist(gate, key).await?;
     let id = asking.0.unwrap_or_else(|| gate.backend.random.nonce());
     match gate.ask(key, id, &command).await? {
         Asked::Decided | Asked::Already => {
