@@ -28,7 +28,7 @@ use crate::plans::pinned_action;
 use crate::problem::{Problem, Spot};
 use crate::request::{Origin, json};
 use crate::route::{Keyed, Route, Shape};
-use crate::routes::runs::create::{Accepted, Submit, trigger};
+use crate::routes::runs::create::{Accepted, Submit, check_labels, trigger};
 use crate::show::run::ShownRun;
 use crate::submit::{Labelled, Order};
 
@@ -93,6 +93,7 @@ async fn order(
 ) -> Result<Order, Problem> {
     let (gate, caller) = (submit.gate, submit.caller);
     let call: Call = json(headers, body)?;
+    check_labels(&call.labels)?;
     let action = find(gate, caller, name)?;
     caller.must_reach(action.permission, &format!("the action {name}"))?;
     let params = checked(&action, call.params)?;

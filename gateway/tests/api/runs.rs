@@ -452,3 +452,24 @@ async fn nothing_is_kept_for_a_run_that_is_not_there() {
         .await;
     assert_eq!(kept.expect("in memory"), None);
 }
+
+#[tokio::test]
+async fn labels_have_limits_at_every_door() {
+    let world = World::start().await;
+    world.save(READS).await;
+    let many: serde_json::Map<String, Value> =
+        (0..65).map(|n| (format!("l{n}"), json!("x"))).collect();
+    let wrong = [json!(many), json!({"a": "x".repeat(600)}), json!({"": "x"})];
+    for labels in wrong {
+        for path in [
+            "/api/v1/workflows/reads/runs",
+            "/api/v1/agents/demo/actions/read",
+        ] {
+            let ask = world.operator.post(path);
+            let refused = ask.json(&json!({"labels": labels})).await;
+            assert_eq!(refused.code(422), "invalid");
+            let places = refused.json["errors"].to_string();
+            assert!(places.contains("/labels"), "{path}: {places}");
+        }
+    }
+}
