@@ -473,3 +473,21 @@ async fn labels_have_limits_at_every_door() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_filter_has_a_bounded_number_of_values() {
+    let world = World::start().await;
+    let many = |n: usize| vec!["x=y"; n].join(",");
+    for name in ["workflow", "hook", "fingerprint", "requester", "label"] {
+        let path = |n| format!("/api/v1/runs?{name}={}", many(n));
+        assert_eq!(world.operator.get(&path(100)).await.status, 200, "{name}");
+        let refused = world.operator.get(&path(101)).await;
+        assert_eq!(refused.code(400), "malformed", "{name}");
+    }
+    let labels = |n: usize| {
+        let labels: String = (0..n).map(|n| format!("&label=l{n}=x")).collect();
+        format!("/api/v1/runs?limit=1{labels}")
+    };
+    assert_eq!(world.operator.get(&labels(20)).await.status, 200);
+    assert_eq!(world.operator.get(&labels(21)).await.code(400), "malformed");
+}

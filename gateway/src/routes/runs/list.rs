@@ -37,6 +37,10 @@ pub(super) const FILTERS: [Arg; 9] = [
 ];
 /// A shorter ending names too many.
 const ENDING_MIN: usize = 6;
+/// Each value is looked for by itself.
+const VALUES_MAX: usize = 100;
+/// Each label is looked up for each run.
+const LABELS_MAX: usize = 20;
 
 const ARGS: [Arg; 13] = {
     let [a, b, c, d, e, f, g, h, i] = FILTERS;
@@ -166,15 +170,16 @@ pub(super) fn filter(args: &Args) -> Result<Option<RunFilter>, Problem> {
     let mut filter = RunFilter::default();
     let mut nothing = false;
     let mut any_of = |name| {
+        bounded(args, name)?;
         let parts = args.any_of(name);
         nothing |= parts.as_ref().is_some_and(Vec::is_empty);
-        parts.unwrap_or_default()
+        Ok::<_, Problem>(parts.unwrap_or_default())
     };
-    filter.workflow = any_of("workflow");
-    filter.hook = any_of("hook");
-    filter.fingerprint = any_of("fingerprint");
-    filter.requester = any_of("requester");
-    let status = any_of("status");
+    filter.workflow = any_of("workflow")?;
+    filter.hook = any_of("hook")?;
+    filter.fingerprint = any_of("fingerprint")?;
+    filter.requester = any_of("requester")?;
+    let status = any_of("status")?;
     filter.status = status
         .iter()
         .map(|s| of_status(s))
@@ -187,10 +192,28 @@ pub(super) fn filter(args: &Args) -> Result<Option<RunFilter>, Problem> {
             "ending must have {ENDING_MIN} characters or more"
         )));
     }
+    bounded(args, "label")?;
     for group in args.groups("label") {
         filter.labels.extend(labels(&group)?);
     }
+    if filter.labels.len() > LABELS_MAX {
+        return Err(Problem::malformed(format!(
+            "at most {LABELS_MAX} labels are asked for at once"
+        )));
+    }
     Ok((!nothing).then_some(filter))
+}
+
+/// # Errors
+/// 400 when so many values are asked for that looking for them would hold up others.
+fn bounded(args: &Args, name: &str) -> Result<(), Problem> {
+    let values: usize = args.groups(name).iter().map(Vec::len).sum();
+    if values <= VALUES_MAX {
+        return Ok(());
+    }
+    Err(Problem::malformed(format!(
+        "{name} has {values} values: at most {VALUES_MAX} are asked for at once"
+    )))
 }
 
 fn of_status(text: &str) -> Result<RunStatus, Problem> {
