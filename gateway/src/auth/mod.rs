@@ -8,8 +8,10 @@ pub(crate) mod token;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use engine::id::Tenant;
+use engine::id::{Nonce, Tenant};
 use engine::principal::{Permission, Principal, Role};
+use engine::registry::ApiKey;
+use engine::time::Timestamp;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
@@ -23,9 +25,18 @@ pub(crate) struct Caller {
     pub(crate) who: Principal,
     pub(crate) tenant: Tenant,
     pub(crate) role: Role,
+    /// The serial of the API key that the token was given for.
+    serial: Nonce,
+    /// When the token ends.
+    until: Timestamp,
 }
 
 impl Caller {
+    /// Whether the token still holds, for answers that go on.
+    pub(crate) fn still_holds(&self, gate: &Gate) -> bool {
+        gate.now() < self.until && active_key(gate, &self.tenant, &self.who, self.serial).is_some()
+    }
+
     /// # Errors
     /// 403 when the caller lacks the right.
     pub(crate) fn must(&self, right: Right) -> Result<(), Problem> {
@@ -87,19 +98,23 @@ pub(crate) fn authenticate(gate: &Arc<Gate>, parts: &Parts) -> Result<Caller, Pr
         Problem::unauthenticated()
     })?;
     // Its key as it is now: a revoked one's tokens end with it.
-    let Principal::Key(name) = &claims.sub else {
-        return Err(Problem::unauthenticated());
-    };
-    let key = gate
-        .api_keys
-        .get(&claims.tenant, name)
-        .filter(|key| key.value.is_active() && key.value.serial == claims.serial)
+    let key = active_key(gate, &claims.tenant, &claims.sub, claims.serial)
         .ok_or_else(Problem::unauthenticated)?;
     Ok(Caller {
         who: claims.sub,
         tenant: claims.tenant,
-        role: key.value.role.min(claims.role),
+        role: key.role.min(claims.role),
+        serial: claims.serial,
+        until: claims.exp,
     })
+}
+
+fn active_key(gate: &Gate, tenant: &Tenant, who: &Principal, serial: Nonce) -> Option<Arc<ApiKey>> {
+    let Principal::Key(name) = who else {
+        return None;
+    };
+    let key = gate.api_keys.get(tenant, name)?.value;
+    (key.is_active() && key.serial == serial).then_some(key)
 }
 
 fn bearer(parts: &Parts) -> Option<&str> {
@@ -109,4 +124,18 @@ fn bearer(parts: &Parts) -> Option<&str> {
     };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+impl Caller {
+    /// Somebody whose token never ends.
+    pub(crate) fn of(name: &str, role: Role) -> Self {
+        Self {
+            who: Principal::Key(name.to_owned()),
+            tenant: Tenant::default(),
+            role,
+            serial: Nonce([0; 16]),
+            until: Timestamp::MAX,
+        }
+    }
 }

@@ -225,7 +225,7 @@ fn may_decide(row: &ApprovalRow, caller: &Caller) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::id::{Shard, StepNo, Tenant};
+    use engine::id::{Shard, StepNo};
     use engine::principal::Role;
 
     fn row(permission: Permission, by: &[Role], not_requester: bool) -> ApprovalRow {
@@ -250,17 +250,9 @@ mod tests {
         }
     }
 
-    fn caller(name: &str, role: Role) -> Caller {
-        Caller {
-            who: Principal::Key(name.to_owned()),
-            tenant: Tenant::default(),
-            role,
-        }
-    }
-
     #[test]
     fn the_level_the_rule_and_the_requester_decide_who_may() {
-        let may = |row: &ApprovalRow, name: &str, role| may_decide(row, &caller(name, role));
+        let may = |row: &ApprovalRow, name: &str, role| may_decide(row, &Caller::of(name, role));
         let modify = row(Permission::Modify, &[], true);
         assert!(may(&modify, "eve", Role::Engineer));
         assert!(!may(&modify, "eve", Role::Operator));

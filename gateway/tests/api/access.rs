@@ -3,7 +3,7 @@
 use engine::duration::Duration;
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{WAITS, World, config};
 
 #[tokio::test]
 async fn whoever_logs_in_is_told_their_rights() {
@@ -161,4 +161,42 @@ async fn the_first_key_is_made_once() {
     let world = World::start().await;
     let again = gateway::bootstrap::admin_key(&world.backend, &engine::id::Tenant::default()).await;
     assert!(again.expect("the registry answers").is_none());
+}
+
+#[tokio::test]
+async fn who_follows_events_is_let_go_when_their_key_or_their_token_ends() {
+    let mut quick = config();
+    quick.heartbeat = Duration::from_millis(20);
+    let world = World::with(quick).await;
+    world.save(WAITS).await;
+    let run = world.run("waits", json!({})).await;
+    let one = format!("/api/v1/runs/{run}/events");
+    let mut streams = Vec::new();
+    let paths = ["/api/v1/events", one.as_str()];
+    for (name, path) in ["ci", "cd"].into_iter().zip(paths) {
+        let listener = world.admin.make_key(name, "operator").await;
+        let stream = listener.open(path, &[]).await;
+        let key = format!("/api/v1/api-keys/{name}");
+        assert_eq!(world.admin.delete(&key).empty().await.status, 204);
+        ended(stream).await;
+    }
+    for path in paths {
+        let stream = world.operator.open(path, &[]).await;
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    world.clock.advance(Duration::from_secs(15 * 60));
+    for stream in streams {
+        ended(stream).await;
+    }
+}
+
+/// The stream comes to its end.
+async fn ended(stream: reqwest::Response) {
+    let limit = std::time::Duration::from_secs(10);
+    let text = tokio::time::timeout(limit, stream.text()).await;
+    assert!(
+        text.expect("it still goes on").is_ok(),
+        "it ended in good order"
+    );
 }

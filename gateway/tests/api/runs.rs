@@ -434,26 +434,6 @@ async fn all_runs_can_be_followed_at_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_for_a_run_that_is_not_there() {
-    let world = World::start().await;
-    let output = json!({"value": "x".repeat(20_000)});
-    let id = "0197c0de-1111-7abc-8def-0123456789ab";
-    let resolve = world
-        .admin
-        .post(&format!("/api/v1/runs/{id}/steps/read/resolve"));
-    let body = json!({"outcome": "done", "output": output, "comment": "seen"});
-    assert_eq!(resolve.json(&body).await.code(404), "not_found");
-    let labels = engine::value::Labels::default();
-    let made = engine::value::Value::make(&output, labels, 1_024).expect("it is small enough");
-    let kept = world
-        .backend
-        .blobs
-        .get(&key_of(id), made.value.digest)
-        .await;
-    assert_eq!(kept.expect("in memory"), None);
-}
-
-#[tokio::test]
 async fn labels_have_limits_at_every_door() {
     let world = World::start().await;
     world.save(READS).await;
@@ -472,6 +452,26 @@ async fn labels_have_limits_at_every_door() {
             assert!(places.contains("/labels"), "{path}: {places}");
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_a_run_that_is_not_there() {
+    let world = World::start().await;
+    let output = json!({"value": "x".repeat(20_000)});
+    let id = "0197c0de-1111-7abc-8def-0123456789ab";
+    let resolve = world
+        .admin
+        .post(&format!("/api/v1/runs/{id}/steps/read/resolve"));
+    let body = json!({"outcome": "done", "output": output, "comment": "seen"});
+    assert_eq!(resolve.json(&body).await.code(404), "not_found");
+    let labels = engine::value::Labels::default();
+    let made = engine::value::Value::make(&output, labels, 1_024).expect("it is small enough");
+    let kept = world
+        .backend
+        .blobs
+        .get(&key_of(id), made.value.digest)
+        .await;
+    assert_eq!(kept.expect("in memory"), None);
 }
 
 #[tokio::test]

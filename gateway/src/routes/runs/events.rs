@@ -78,15 +78,18 @@ async fn one(
         return Ok(respond::empty());
     }
     let (sender, receiver) = channel(BUFFER);
-    let told = Told::new(&gate, sender);
+    let told = Told::new(&gate, caller, sender);
     gate.tasks.spawn(follow(told, key, after));
     Ok(stream(receiver))
 }
 
 async fn all(State(gate): State<Shared>, caller: Caller) -> Response {
-    let heard = gate.backend.live.subscribe(Topic::Tenant(caller.tenant));
+    let heard = gate
+        .backend
+        .live
+        .subscribe(Topic::Tenant(caller.tenant.clone()));
     let (sender, receiver) = channel(BUFFER);
-    let told = Told::new(&gate, sender);
+    let told = Told::new(&gate, caller, sender);
     gate.tasks.spawn(follow_all(told, heard));
     stream(receiver)
 }
@@ -108,19 +111,21 @@ fn stream(receiver: Receiver<Bytes>) -> Response {
 /// One listener.
 struct Told {
     gate: Arc<Gate>,
+    caller: Caller,
     sender: Sender<Bytes>,
     beat: Interval,
 }
 
-/// The listener is gone, or everything was said.
+/// The listener is gone or may not listen any more, or everything was said.
 struct Over;
 
 impl Told {
-    fn new(gate: &Arc<Gate>, sender: Sender<Bytes>) -> Self {
+    fn new(gate: &Arc<Gate>, caller: Caller, sender: Sender<Bytes>) -> Self {
         let mut beat = interval(std_time(gate.config.heartbeat));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             gate: gate.clone(),
+            caller,
             sender,
             beat,
         }
@@ -134,18 +139,22 @@ impl Told {
         self.send(event(id, name, data)).await
     }
 
-    /// The next news, with a comment whenever there is none for a while.
+    /// The next news, with a comment at each beat; over when the listener's token is.
     async fn next(&mut self, heard: &mut Subscription) -> Result<Result<News, RecvError>, Over> {
         loop {
             tokio::select! {
                 biased;
                 () = self.gate.stopping.cancelled() => return Err(Over),
                 () = self.sender.closed() => return Err(Over),
-                news = heard.recv() => return Ok(news),
+                // Before the news: they may follow each other without a pause.
                 _ = self.beat.tick() => {
+                    if !self.caller.still_holds(&self.gate) {
+                        return Err(Over);
+                    }
                     let comment = Bytes::from_static(b":\n\n");
                     self.sender.send(comment).await.map_err(|_| Over)?;
                 }
+                news = heard.recv() => return Ok(news),
             }
         }
     }
