@@ -50,8 +50,17 @@ impl<T> Listed<T> {
 /// 200 with a JSON body whose ETag is its digest.
 pub(crate) fn json<T: Serialize>(body: &T) -> Response {
     let bytes = encode(body);
-    let tag = format!("\"{}\"", &Digest::of(&bytes).to_string()[..32]);
+    let tag = digest_tag(&bytes);
     tagged_bytes(StatusCode::OK, JSON, bytes, &tag)
+}
+
+/// The ETag that [`json`] gives this body.
+pub(crate) fn json_tag<T: Serialize>(body: &T) -> String {
+    digest_tag(&encode(body))
+}
+
+fn digest_tag(bytes: &[u8]) -> String {
+    format!("\"{}\"", &Digest::of(bytes).to_string()[..32])
 }
 
 /// 200 with a JSON body and its ETag.

@@ -214,8 +214,11 @@ async fn revoke(
     State(gate): State<Shared>,
     caller: Caller,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let key = find(&gate, &caller, &name)?;
+    let tag = respond::json_tag(&Key::of(&name, &key.value));
+    respond::check_change(&headers, Some(&tag))?;
     if key.value.is_active() {
         let mut revoked = ApiKey::clone(&key.value);
         revoked.revoked_at = Some(gate.now());

@@ -200,3 +200,18 @@ async fn ended(stream: reqwest::Response) {
         "it ended in good order"
     );
 }
+
+#[tokio::test]
+async fn a_key_is_revoked_only_as_it_was_seen() {
+    let world = World::start().await;
+    world.admin.make_key("ci", "operator").await;
+    let path = "/api/v1/api-keys/ci";
+    let seen = world.admin.get(path).await;
+    let tag = seen.header("etag").to_owned();
+    assert!(!tag.is_empty());
+    let other = world.admin.delete(path).header("if-match", "\"0\"");
+    assert_eq!(other.empty().await.code(412), "precondition_failed");
+    assert_eq!(world.admin.get(path).await.json["state"], "active");
+    let same = world.admin.delete(path).header("if-match", &tag);
+    assert_eq!(same.empty().await.status, 204);
+}
