@@ -203,6 +203,10 @@ impl Gate {
         let mut pause = Duration::from_millis(20);
         let mut waited = Duration::ZERO;
         loop {
+            if !self.may_create(key.run) {
+                let late = "creating the run took too long for its id: send the request again";
+                return Err(Problem::unavailable(late));
+            }
             match self.backend.journal.append(record, events).await {
                 Ok(_) => return Ok(true),
                 // After an ambiguous answer the conflict may be with ourselves: then it is ours.
@@ -238,7 +242,8 @@ impl Gate {
         }
     }
 
-    /// Whether a run of that id may still be created: its owner drops late ones.
+    /// Whether a run of that id may still be created. After that, whoever finds its key without a run plans another id,
+    /// and both must not become runs.
     pub(crate) fn may_create(&self, run: engine::id::RunId) -> bool {
         self.now().millis_since(run.created_at()) < CREATE_WITHIN_MS
     }

@@ -1,12 +1,22 @@
 //! The same request twice is one request.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use engine::digest::Digest;
 use engine::duration::Duration;
-use engine::id::Tenant;
+use engine::id::{RunKey, Tenant};
 use engine::key::KeyState;
+use engine::time::Timestamp;
 use serde_json::{Value, json};
+use store::clock::SystemRandom;
+use store::embedded::{Embedded, Options, Place};
+use store::port::Blobs;
+use store::{Backend, Error};
 
 use crate::support::owner::key_of;
-use crate::support::{Answer, READS, WAITS, World};
+use crate::support::{Answer, READS, TestClock, WAITS, World, config};
 
 async fn start(world: &World, key: &str, body: &Value) -> Answer {
     let ask = world.operator.post("/api/v1/workflows/reads/runs");
@@ -177,4 +187,51 @@ async fn a_key_must_be_plain_text_of_255_characters() {
         "malformed"
     );
     assert_eq!(start(&world, "", &body).await.code(400), "malformed");
+}
+
+/// Values that take as long to be stored as a run may be created after its claim.
+struct Slow {
+    blobs: Arc<dyn Blobs>,
+    clock: Arc<TestClock>,
+    slow: AtomicBool,
+}
+
+#[async_trait]
+impl Blobs for Slow {
+    async fn put(&self, key: &RunKey, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        if self.slow.swap(false, Ordering::Relaxed) {
+            self.clock.advance(Duration::from_secs(301));
+        }
+        self.blobs.put(key, digest, bytes).await
+    }
+
+    async fn get(&self, key: &RunKey, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+        self.blobs.get(key, digest).await
+    }
+
+    async fn sweep(&self, before: Timestamp, max: usize) -> Result<usize, Error> {
+        self.blobs.sweep(before, max).await
+    }
+}
+
+/// Whoever repeats the request may have made a run of another id by then.
+#[tokio::test]
+async fn a_run_that_comes_too_late_for_its_id_is_not_created() {
+    let clock = Arc::new(TestClock::start());
+    let options = Options::new(clock.clone(), Arc::new(SystemRandom));
+    let (backend, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
+    let blobs = Arc::new(Slow {
+        blobs: backend.blobs.clone(),
+        clock: clock.clone(),
+        slow: AtomicBool::new(true),
+    });
+    let backend = Backend { blobs, ..backend };
+    let world = World::over(config(), backend, clock).await;
+    world.save(READS).await;
+    let body = json!({"inputs": {"value": "x".repeat(20_000)}});
+    let late = start(&world, "k", &body).await;
+    assert_eq!(late.code(503), "unavailable");
+    assert_eq!(world.operator.get("/api/v1/runs").await.items().len(), 0);
+    assert_eq!(start(&world, "k", &body).await.status, 202);
+    assert_eq!(world.operator.get("/api/v1/runs").await.items().len(), 1);
 }

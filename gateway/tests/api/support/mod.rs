@@ -34,6 +34,13 @@ pub(crate) struct TestClock {
 }
 
 impl TestClock {
+    pub(crate) fn start() -> Self {
+        Self {
+            real: ProcessClock::start(),
+            ahead_ms: AtomicU64::new(0),
+        }
+    }
+
     pub(crate) fn advance(&self, duration: Duration) {
         self.ahead_ms
             .fetch_add(duration.millis(), Ordering::Relaxed);
@@ -93,10 +100,7 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let clock = Arc::new(TestClock {
-            real: ProcessClock::start(),
-            ahead_ms: AtomicU64::new(0),
-        });
+        let clock = Arc::new(TestClock::start());
         let options = Options::new(clock.clone(), Arc::new(SystemRandom));
         let (backend, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
         Self::over(config, backend, clock).await
