@@ -137,10 +137,14 @@ async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<
         run: args.parsed("run", "the id of a run")?,
         ..ApprovalFilter::default()
     };
-    if args
-        .parsed("i_may_decide", "true or false")?
-        .unwrap_or(false)
-    {
+    let mine = args.parsed("i_may_decide", "true or false")?;
+    let mine = mine.unwrap_or(false);
+    if mine {
+        let pending = ApprovalState::Pending;
+        if !filter.state.is_empty() && !filter.state.contains(&pending) {
+            return Ok(respond::json(&Listed::<Card>::all(Vec::new())));
+        }
+        filter.state = vec![pending];
         filter.role = Some(caller.role);
         filter.principal = Some(caller.who.clone());
     }
@@ -154,6 +158,8 @@ async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<
     for row in rows.items {
         items.push(whole(&gate, &caller, row).await);
     }
+    // The view does not know who has decided already.
+    items.retain(|card| !mine || card.may_be_decided());
     Ok(respond::json(&Listed {
         items,
         next_cursor: rows.next_cursor,

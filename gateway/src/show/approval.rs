@@ -144,6 +144,11 @@ impl Card {
         }
     }
 
+    /// Whether the caller may decide it now.
+    pub(crate) fn may_be_decided(&self) -> bool {
+        self.i_may_decide
+    }
+
     /// The whole card.
     pub(crate) fn of(
         id: &ApprovalId,

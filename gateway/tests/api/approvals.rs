@@ -213,3 +213,41 @@ async fn what_is_no_approval_is_not_found() {
         "malformed"
     );
 }
+
+#[tokio::test]
+async fn what_one_may_decide_is_what_one_may_still_decide() {
+    let world = World::start().await;
+    let mine = async |query: &str| {
+        let path = format!("/api/v1/approvals?i_may_decide=true{query}");
+        let list = world.engineer.get(&path).await;
+        list.items()
+            .iter()
+            .map(|card| card["state"].clone())
+            .collect::<Vec<_>>()
+    };
+    world.save(TWO).await;
+    let run = world.run("two", json!({})).await;
+    world.settled(&run).await;
+    assert_eq!(mine("").await, ["pending"]);
+    let list = world.engineer.get("/api/v1/approvals").await;
+    let digest = json!({"digest": list.items()[0]["digest"]});
+    let half = decide(&world.engineer, &list.items()[0], "approve", digest).await;
+    assert_eq!(half.json["state"], "pending", "{}", half.json);
+    assert!(mine("").await.is_empty(), "one has decided it already");
+
+    let (_, rejected) = asked(&world).await;
+    let digest = json!({"digest": rejected["digest"]});
+    decide(&world.admin, &rejected, "reject", digest).await;
+    assert!(mine("").await.is_empty());
+    assert!(mine("&state=rejected").await.is_empty());
+}
+
+/// Two people must agree.
+const TWO: &str = "\
+workflow: two
+steps:
+  - id: change
+    uses: demo/change
+    with: { value: x }
+    approval: { quorum: 2 }
+";
