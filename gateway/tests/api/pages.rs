@@ -38,3 +38,12 @@ async fn a_stopping_gateway_ends_streams_and_takes_no_more() {
     assert!(stream.text().await.is_ok(), "it ended in good order");
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn what_comes_later_says_so() {
+    let world = World::start().await;
+    for path in ["roles", "roles/ops", "pauses", "pauses/all", "users/ada"] {
+        let answer = world.admin.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(answer.code(404), "not_supported", "{path}");
+    }
+}
