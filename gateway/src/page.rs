@@ -13,8 +13,8 @@ pub(crate) fn page_of<T>(
     page: &Page,
     name: impl Fn(&T) -> &String,
 ) -> Listed<T> {
-    let after = page.after.as_deref().and_then(read_cursor);
-    let mut rest = rows.skip_while(|row| after.as_ref().is_some_and(|after| name(row) <= after));
+    let after = page.after.as_ref();
+    let mut rest = rows.skip_while(|row| after.is_some_and(|after| name(row) <= after));
     let items: Vec<T> = rest.by_ref().take(page.limit).collect();
     let more = rest.next().is_some();
     let next_cursor = items
@@ -28,22 +28,17 @@ pub(crate) fn page_of<T>(
     }
 }
 
-/// A page of a view as it is asked for: the cursor is opaque to clients.
-///
-/// # Errors
-/// 400 when the cursor is none of ours.
-pub(crate) fn view_page(page: Page) -> Result<Page, Problem> {
-    let after = match page.after {
-        None => None,
-        Some(text) => Some(
-            read_cursor(&text)
-                .ok_or_else(|| Problem::malformed("this cursor is not one that a list gave"))?,
-        ),
-    };
-    Ok(Page {
-        limit: page.limit,
-        after,
-    })
+/// What a view refuses: its only conflict is a cursor that another list gave.
+pub(crate) fn not_of_this_list(error: store::Error) -> Problem {
+    match error {
+        store::Error::Conflict(_) => no_cursor(),
+        store::Error::Unavailable(_) | store::Error::Corrupt(_) => error.into(),
+    }
+}
+
+/// 400.
+pub(crate) fn no_cursor() -> Problem {
+    Problem::malformed("this cursor is not one that this list gave: begin without one")
 }
 
 /// A part of a view as it is answered.
@@ -55,11 +50,13 @@ pub(crate) fn listed<T, U>(paged: Paged<T>, row: impl FnMut(T) -> U) -> Listed<U
     }
 }
 
-fn write_cursor(name: &str) -> String {
+/// A place in a list as clients get it: opaque.
+pub(crate) fn write_cursor(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(name)
 }
 
-fn read_cursor(text: &str) -> Option<String> {
+/// The place that a cursor stands for.
+pub(crate) fn read_cursor(text: &str) -> Option<String> {
     String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
@@ -90,7 +87,7 @@ mod tests {
             let part = page_of(names.iter().cloned(), &page, |name| name);
             seen.extend(part.items);
             match part.next_cursor {
-                Some(cursor) => page.after = Some(cursor),
+                Some(cursor) => page.after = read_cursor(&cursor),
                 None => break,
             }
         }

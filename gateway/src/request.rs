@@ -12,6 +12,7 @@ use store::port::Page;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Edge, std_time};
+use crate::page::{no_cursor, read_cursor};
 use crate::problem::{Problem, Spot};
 
 /// Rows of a list, unless asked otherwise.
@@ -116,7 +117,7 @@ impl Args {
     /// Which part of a list is asked for.
     ///
     /// # Errors
-    /// 400 when `limit` is no number from 1 to 1,000.
+    /// 400 when `limit` is no number from 1 to 1,000, or `cursor` none that a list gave.
     pub(crate) fn page(&self) -> Result<Page, Problem> {
         let limit = self.parsed("limit", "a number from 1 to 1000")?;
         let limit = limit.unwrap_or(LIMIT);
@@ -125,7 +126,9 @@ impl Args {
                 "limit is {limit}: it must be a number from 1 to {LIMIT_MAX}"
             )));
         }
-        let after = self.one("cursor").map(str::to_owned);
+        let cursor = self.one("cursor");
+        let after = cursor.map(|text| read_cursor(text).ok_or_else(no_cursor));
+        let after = after.transpose()?;
         Ok(Page { limit, after })
     }
 }

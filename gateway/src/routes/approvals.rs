@@ -20,7 +20,7 @@ use crate::auth::right::Right;
 use crate::command::Asked;
 use crate::gate::{Gate, Shared};
 use crate::idempotency::Asking;
-use crate::page::{listed, view_page};
+use crate::page::{listed, not_of_this_list};
 use crate::problem::Problem;
 use crate::request::{Arg, Args, CURSOR_ARG, LIMIT_ARG, json};
 use crate::respond::{self, Listed};
@@ -127,7 +127,7 @@ struct NewDecision {
 }
 
 async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
-    let page = view_page(args.page()?)?;
+    let page = args.page()?;
     let states = args.any_of("state").unwrap_or_default();
     let mut filter = ApprovalFilter {
         state: states
@@ -152,7 +152,8 @@ async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<
         .backend
         .views
         .approvals(&caller.tenant, &filter, &page)
-        .await?;
+        .await
+        .map_err(not_of_this_list)?;
     let rows = listed(rows, |row| row);
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {

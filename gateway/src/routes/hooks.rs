@@ -23,7 +23,7 @@ use crate::documents::Written;
 use crate::gate::{Gate, Shared};
 use crate::hook::verify;
 use crate::mirror::Kept;
-use crate::page::{listed, page_of, view_page};
+use crate::page::{listed, page_of};
 use crate::problem::{Problem, Spot};
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, parse};
 use crate::respond::{self, Listed, check_change, revision_tag};
@@ -552,7 +552,7 @@ async fn deliveries(
     args: Args,
 ) -> Result<Response, Problem> {
     find(&gate, &caller.tenant, &name)?;
-    let page = view_page(args.page()?)?;
+    let page = args.page()?;
     let rows = gate
         .backend
         .views

@@ -40,6 +40,31 @@ async fn a_stopping_gateway_ends_streams_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_no_list_gave_is_refused() {
+    let world = World::start().await;
+    for list in [
+        "runs",
+        "approvals",
+        "workflows",
+        "hooks",
+        "agents",
+        "secrets",
+        "api-keys",
+    ] {
+        // The second is the text "what?" in the form of a cursor.
+        let wrong: &[&str] = match list {
+            "runs" | "approvals" => &["%21%21", "d2hhdD8"],
+            _ => &["%21%21"],
+        };
+        for cursor in wrong {
+            let path = format!("/api/v1/{list}?cursor={cursor}");
+            let refused = world.admin.get(&path).await;
+            assert_eq!(refused.code(400), "malformed", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_comes_later_says_so() {
     let world = World::start().await;
     for path in ["roles", "roles/ops", "pauses", "pauses/all", "users/ada"] {

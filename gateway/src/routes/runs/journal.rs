@@ -7,6 +7,7 @@ use crate::auth::Caller;
 use crate::auth::right::Right;
 use crate::gate::Shared;
 use crate::journal::{ShownRecord, damaged_problem, run_key};
+use crate::page::{no_cursor, write_cursor};
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG};
 use crate::respond::{self, Listed};
@@ -35,9 +36,7 @@ async fn journal(
     let page = args.page()?;
     let after = match &page.after {
         None => 0,
-        Some(cursor) => cursor
-            .parse()
-            .map_err(|_| Problem::malformed("this cursor is not one that a list gave"))?,
+        Some(cursor) => cursor.parse().map_err(|_| no_cursor())?,
     };
     let entries = match gate.backend.journal.read(&key, after).await {
         Ok(entries) => entries,
@@ -56,7 +55,7 @@ async fn journal(
     let last = entries.last().filter(|_| more);
     Ok(respond::json(&Listed {
         items,
-        next_cursor: last.map(|entry| entry.record.n.to_string()),
+        next_cursor: last.map(|entry| write_cursor(&entry.record.n.to_string())),
         incomplete: false,
     }))
 }

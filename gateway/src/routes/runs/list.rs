@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::auth::right::Right;
 use crate::gate::Shared;
-use crate::page::{listed, view_page};
+use crate::page::{listed, not_of_this_list};
 use crate::problem::Problem;
 use crate::request::{Arg, Args, CURSOR_ARG, LIMIT_ARG};
 use crate::respond::{self, Listed};
@@ -150,7 +150,7 @@ async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<
             .code(engine::code::Code::NotSupported));
         }
     }
-    let page = view_page(args.page()?)?;
+    let page = args.page()?;
     let Some(filter) = filter(&args)? else {
         return Ok(respond::json(&Listed::<Row>::all(Vec::new())));
     };
@@ -158,7 +158,8 @@ async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<
         .backend
         .views
         .runs(&caller.tenant, &filter, &page)
-        .await?;
+        .await
+        .map_err(not_of_this_list)?;
     Ok(respond::json(&listed(runs, |row| {
         let url = gate.run_url(row.id);
         Row::of(row, url)
