@@ -4,6 +4,7 @@
 //! [`settle`] makes keys and runs of it, so that nothing is lost and nothing is started twice, whoever dies where.
 
 pub(crate) mod alertmanager;
+pub(crate) mod credential;
 pub(crate) mod episode;
 pub(crate) mod generic;
 pub(crate) mod github;

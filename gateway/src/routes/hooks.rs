@@ -3,16 +3,17 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
+use engine::code::Code;
 use engine::definition::{Hook, HookAuth, HookType, Rate};
 use engine::digest::Digest;
 use engine::id::Tenant;
 use engine::language::Document;
 use engine::principal::{Principal, Role};
-use engine::registry::{Form, SavedHook};
+use engine::registry::SavedHook;
 use engine::time::Timestamp;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use store::port::{Delivery, DeliveryOutcome};
 use utoipa::ToSchema;
 
@@ -21,18 +22,16 @@ use crate::auth::api_key::make_secret;
 use crate::auth::right::Right;
 use crate::documents::Written;
 use crate::gate::{Gate, Shared};
+use crate::hook::credential::with_auth;
 use crate::hook::verify;
 use crate::mirror::Kept;
 use crate::page::{listed, page_of};
 use crate::problem::{Problem, Spot};
-use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, parse};
+use crate::request::{Args, CURSOR_ARG, LIMIT_ARG};
 use crate::respond::{self, Listed, check_change, revision_tag};
 use crate::route::{Keyed, Route, Shape};
 use crate::routes::secrets::store_version;
 use crate::routes::workflows::{YAML, text, wants_yaml};
-
-/// The header in which a generic hook's sender signs, where the server chooses.
-const SIGNATURE: &str = "x-mirastack-signature";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -279,7 +278,7 @@ async fn create(
     let saving = Saving::new(&gate, &caller, Written::read(&headers, &body)?).await?;
     if saving.old().is_some() {
         return Err(Problem::conflict(
-            engine::code::Code::Conflict,
+            Code::Conflict,
             format!(
                 "there is a hook {:?} already; saving it under its name changes it",
                 saving.hook.name
@@ -391,7 +390,7 @@ impl<'a> Saving<'a> {
             return self.answer(StatusCode::OK, &same.value, None).await;
         }
         let new = there.is_none();
-        let secret = self.secret().await?;
+        let secret = self.secret(kept.as_ref().map(|kept| &*kept.value)).await?;
         let saved = SavedHook {
             revision: kept.as_ref().map_or(0, |kept| kept.value.revision) + 1,
             digest,
@@ -422,17 +421,25 @@ impl<'a> Saving<'a> {
         )
     }
 
-    /// Makes the secret, unless an earlier saving has.
-    async fn secret(&self) -> Result<Option<String>, Problem> {
+    /// Makes the secret, unless an earlier saving has. What somebody else has set under its name is not for a hook to
+    /// change.
+    async fn secret(&self, before: Option<&SavedHook>) -> Result<Option<String>, Problem> {
         let Some(name) = &self.makes else {
             return Ok(None);
         };
         let old = self.gate.secrets.get(&self.caller.tenant, name);
-        let made_before = self
-            .old()
-            .is_some_and(|old| old.value.made_secret.is_some());
-        if made_before && old.as_ref().is_some_and(|old| old.value.newest().is_some()) {
-            return Ok(None);
+        if let Some(newest) = old.as_ref().and_then(|old| old.value.newest()) {
+            let made = before.filter(|hook| hook.made_secret.is_some());
+            if made.is_some_and(|hook| !hook.deleted) {
+                return Ok(None);
+            }
+            // One's own is left of a saving that ended in the middle.
+            if made.is_none() && newest.set_by != self.caller.who {
+                let detail =
+                    format!("there is a secret {name} already, which this hook has not made");
+                let hint = "name the secret that it is to use in the hook's auth";
+                return Err(Problem::conflict(Code::Conflict, detail).hint(hint));
+            }
         }
         let secret = make_secret(self.gate.backend.random.as_ref());
         store_version(self.gate, self.caller, name, (&secret, old)).await?;
@@ -465,63 +472,6 @@ fn pointer(auth: &HookAuth) -> &'static str {
         HookAuth::Basic(_) => "/auth/basic",
         HookAuth::Hmac { .. } => "/auth/hmac/secrets",
     }
-}
-
-/// The document with a credential, and the name of the secret that it needs, when it says nothing about either.
-fn with_auth(written: &Written) -> Result<Option<(Written, String)>, Problem> {
-    let (name, kind) = match written.form {
-        Form::Json => {
-            let map: Map<String, Json> = parse(written.text.as_bytes())?;
-            if map.contains_key("auth") {
-                return Ok(None);
-            }
-            let text = |key: &str| map.get(key).and_then(Json::as_str).map(str::to_owned);
-            (text("hook"), text("type"))
-        }
-        Form::Yaml => {
-            let lines = || written.text.lines();
-            if lines().any(|line| line.starts_with("auth:")) {
-                return Ok(None);
-            }
-            (top_level(lines(), "hook"), top_level(lines(), "type"))
-        }
-    };
-    let Some(name) = name.filter(|name| engine::id::is_name(name)) else {
-        return Ok(None);
-    };
-    let secret = format!("hook_{}", name.replace('-', "_"));
-    if !engine::id::is_step_id(&secret) {
-        let message =
-            "the server makes secrets for names of at most 58 characters: name one in auth";
-        return Err(Problem::invalid_at("/hook", message));
-    }
-    let reference = format!("${{{{ secrets.{secret} }}}}");
-    let auth = match kind.as_deref() {
-        Some("github") => json!({"hmac": {"secrets": [reference]}}),
-        Some("generic") => {
-            json!({"hmac": {"header": SIGNATURE, "prefix": "sha256=", "secrets": [reference]}})
-        }
-        Some(_) | None => json!({"bearer": [reference]}),
-    };
-    let text = match written.form {
-        Form::Json => {
-            let mut map: Map<String, Json> = parse(written.text.as_bytes())?;
-            map.insert("auth".to_owned(), auth);
-            Json::Object(map).to_string()
-        }
-        // JSON is YAML, and a line of its own is a key of its own.
-        Form::Yaml => format!("{}\nauth: {auth}\n", written.text.trim_end()),
-    };
-    Ok(Some((Written::new(text, written.form)?, secret)))
-}
-
-/// The plain value of a top-level key.
-fn top_level<'a>(mut lines: impl Iterator<Item = &'a str>, key: &str) -> Option<String> {
-    lines.find_map(|line| {
-        let value = line.strip_prefix(key)?.strip_prefix(':')?;
-        let value = value.split(" #").next().unwrap_or_default().trim();
-        Some(value.trim_matches(['"', '\'']).to_owned())
-    })
 }
 
 async fn delete(
@@ -559,40 +509,4 @@ async fn deliveries(
         .deliveries(&caller.tenant, &name, &page)
         .await?;
     Ok(respond::json(&listed(rows, ShownDelivery::of)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_document_without_a_credential_gets_one_of_its_type() {
-        let of = |text: &str, form| {
-            let written = Written::new(text.to_owned(), form).expect("a document");
-            with_auth(&written)
-                .expect("a name")
-                .map(|(w, s)| (w.text, s))
-        };
-        let (text, secret) =
-            of("hook: my-alerts # ours\ntype: alertmanager\n", Form::Yaml).expect("one");
-        assert_eq!(secret, "hook_my_alerts");
-        assert!(text.ends_with("\nauth: {\"bearer\":[\"${{ secrets.hook_my_alerts }}\"]}\n"));
-        let (text, _) = of(
-            r#"{"dedupe":"none","hook":"b","type":"generic"}"#,
-            Form::Json,
-        )
-        .expect("one");
-        assert!(text.contains("x-mirastack-signature"));
-        let (text, _) = of("hook: pushes\ntype: github\n", Form::Yaml).expect("one");
-        assert!(
-            text.ends_with("\nauth: {\"hmac\":{\"secrets\":[\"${{ secrets.hook_pushes }}\"]}}\n")
-        );
-        assert_eq!(of("hook: a\nauth: {}\n", Form::Yaml), None);
-        assert_eq!(of(r#"{"hook":"a","auth":{}}"#, Form::Json), None);
-        assert_eq!(
-            of("workflow: a\n", Form::Yaml),
-            None,
-            "the check says what it is"
-        );
-    }
 }

@@ -585,3 +585,32 @@ async fn a_made_secret_is_shown_once_and_kept_when_the_hook_changes() {
         "malformed"
     );
 }
+
+#[tokio::test]
+async fn a_hook_takes_no_secret_that_somebody_else_has_set() {
+    let world = World::start().await;
+    let set = |secret: &'static str| {
+        let ask = world.admin.put("/api/v1/secrets/hook_pager");
+        async move { ask.json(&json!({"value": secret})).await }
+    };
+    let set_by_an_admin = set("of the admin").await;
+    assert!(set_by_an_admin.status < 300, "{}", set_by_an_admin.json);
+    let document = json!({"hook": "pager", "type": "alertmanager"});
+    let make = || world.engineer.post("/api/v1/hooks").json(&document);
+    assert_eq!(make().await.code(409), "conflict");
+    let kept = world.admin.get("/api/v1/secrets/hook_pager").await;
+    assert_eq!(kept.json["version"], 1, "it is as the admin has set it");
+
+    let gone = world.admin.delete("/api/v1/secrets/hook_pager");
+    assert_eq!(gone.empty().await.status, 204);
+    assert_eq!(make().await.status, 201);
+    let hook = world.engineer.delete("/api/v1/hooks/pager");
+    assert_eq!(hook.empty().await.status, 204);
+    let again = make().await;
+    assert_eq!(
+        again.status, 201,
+        "the secret is that of the hook before: {}",
+        again.json
+    );
+    assert!(again.json["secret"].is_string());
+}
