@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub const FORMAT: u16 = 1;
 /// No record is longer; a decision that would be emits less and wakes again.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;
+/// The events of a record are no longer, so that there is room for what stands around them.
+pub(crate) const EVENT_BYTES_MAX: usize = RECORD_BYTES_MAX - 4 * 1024;
 /// No journal is longer, in bytes.
 pub const JOURNAL_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// No journal holds more events.

@@ -122,6 +122,9 @@ impl Draft<'_> {
         // Items stand behind their fan-out: the last first, so that a fan-out is looked at when its items have ended.
         let open: Vec<StepNo> = self.head().open.iter().rev().copied().collect();
         for no in open {
+            if self.is_full() {
+                return;
+            }
             if self.ends_at_once(no) {
                 let message = "the run was stopped before this step was done";
                 self.end_step(no, StepStatus::Cancelled, failure(Code::Cancelled, message));

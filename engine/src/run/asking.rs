@@ -1,12 +1,12 @@
 //! Asking people: the bytes are made once, and each decision is held against the rules of this very asking.
 
-use crate::approval::{Approval, ApprovedCall, BYTES_MAX, CALLS_MAX, TYPE};
+use crate::approval::{Approval, ApprovedCall, BYTES_MAX, TYPE};
 use crate::code::Code;
 use crate::command::Command;
 use crate::definition::{ApprovalRule, OnReject, OnTimeout};
 use crate::digest::Digest;
 use crate::duration::Duration;
-use crate::event::{ApprovalRequested, ApprovalState, Call, Decision, Event};
+use crate::event::{ApprovalRequested, ApprovalState, Call, Decision, Event, Failure};
 use crate::facts::{Missing, Rejection};
 use crate::id::{ApprovalId, StepNo};
 use crate::principal::Principal;
@@ -25,22 +25,12 @@ impl Draft<'_> {
         let Some((_, first)) = calls.first() else {
             return Ok(());
         };
-        if calls.len() > CALLS_MAX {
-            return Err(limit(format!(
-                "an approval covers at most {CALLS_MAX} items, and these are {}",
-                calls.len()
-            ))
-            .into());
-        }
         let rule = self.rule(no);
         let expires_at = self.now.plus(rule.timeout);
         let approval = self.approval(no, first, calls, &rule, expires_at)?;
         let bytes = approval.bytes();
         if bytes.len() > BYTES_MAX {
-            return Err(limit(
-                "an approval's bytes are at most 4 MiB: fan out over less".to_owned(),
-            )
-            .into());
+            return Err(too_large().into());
         }
         let value = self.keep(made(bytes));
         self.emit(Event::ApprovalRequested(Box::new(ApprovalRequested {
@@ -239,6 +229,11 @@ impl Draft<'_> {
             failure(Code::Rejected, format!("{who} rejected it{why}")),
         );
     }
+}
+
+/// Nobody can consent to so much.
+pub(super) fn too_large() -> Failure {
+    limit("an approval's bytes are at most 4 MiB: fan out over less".to_owned())
 }
 
 fn made(bytes: Vec<u8>) -> Made {

@@ -37,6 +37,14 @@ impl Run {
         } else {
             decide(&mut draft, &asked.command)?;
         }
+        if draft.is_over() {
+            let message = format!(
+                "what follows from {} is more than one record holds (512 KiB): make its names, keys or values fewer or shorter",
+                asked.command.name()
+            );
+            draft = Draft::new(&self.state, facts, now, self.inline_bytes_max())?;
+            draft.give_up(limit(message));
+        }
         Ok(Decision {
             events: draft.events,
             blobs: draft.blobs,

@@ -11,10 +11,14 @@ use crate::id::StepNo;
 use crate::plan::{Plan, PlanStep};
 use crate::run::state::{Head, State, Step, Steps};
 use crate::time::Timestamp;
-use crate::value::{Labels, Made, Value};
+use crate::value::{INLINE_BYTES_MAX_LONG, Labels, Made, Value};
 
 /// A decision stops adding steps when its events have grown to this, and goes on at the next wake: half a record.
 const EVENT_BYTES_MAX: usize = crate::record::RECORD_BYTES_MAX / 2;
+
+/// A decision stops adding steps when the values that it makes have grown to this, too, and makes no more than twice
+/// as much: they are all in memory until the record is stored.
+const VALUE_BYTES_ENOUGH: usize = 16 * 1024 * 1024;
 
 /// The steps of a run with the changed ones laid over them.
 pub(crate) struct Overlay<'a> {
@@ -65,6 +69,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
     inline_max: usize,
     bytes: usize,
+    inlined: usize,
+    blob_bytes: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -95,6 +101,8 @@ impl<'a> Draft<'a> {
             blobs: Vec::new(),
             inline_max,
             bytes: 0,
+            inlined: 0,
+            blob_bytes: 0,
         })
     }
 
@@ -107,7 +115,21 @@ impl<'a> Draft<'a> {
 
     /// Whether the record has no room for another step.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes > EVENT_BYTES_MAX
+        self.bytes > EVENT_BYTES_MAX || self.blob_bytes > VALUE_BYTES_ENOUGH
+    }
+
+    /// Whether the events are more than one record may hold.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bytes > crate::record::EVENT_BYTES_MAX
+    }
+
+    /// Up to how many bytes a value stands in its event: the values of one event share the room of a record.
+    fn inline_max(&self) -> usize {
+        if self.inlined > EVENT_BYTES_MAX {
+            self.inline_max.min(INLINE_BYTES_MAX_LONG)
+        } else {
+            self.inline_max
+        }
     }
 
     pub(crate) fn head(&self) -> &Head {
@@ -136,16 +158,30 @@ impl<'a> Draft<'a> {
         json: &serde_json::Value,
         labels: Labels,
     ) -> Result<Value, Failure> {
-        let made = Value::make(json, labels, self.inline_max).map_err(|e| limit(e.to_string()))?;
-        Ok(self.keep(made))
+        let made = Value::make(json, labels, self.inline_max());
+        let value = self.keep(made.map_err(|e| limit(e.to_string()))?);
+        if self.blob_bytes > 2 * VALUE_BYTES_ENOUGH {
+            return Err(limit(format!(
+                "the values that are made at once are together more than {} MiB",
+                2 * VALUE_BYTES_ENOUGH / 1024 / 1024
+            )));
+        }
+        Ok(value)
     }
 
-    /// The value of `made`; its bytes are put beside the events where they are not inline.
+    /// The value of `made`; its bytes are put beside the events where they are too many to stand in one.
     pub(crate) fn keep(&mut self, made: Made) -> Value {
-        if let Some(blob) = made.blob {
-            self.blobs.push((made.value.digest, blob));
+        let Made { mut value, blob } = made;
+        let inline_max = self.inline_max();
+        let moved = value.inline.take_if(|bytes| bytes.len() > inline_max);
+        self.inlined += value.inline.as_ref().map_or(0, |bytes| bytes.len());
+        if let Some(bytes) = blob.or_else(|| moved.map(Vec::from))
+            && !self.blobs.iter().any(|(known, _)| *known == value.digest)
+        {
+            self.blob_bytes += bytes.len();
+            self.blobs.push((value.digest, bytes));
         }
-        made.value
+        value
     }
 
     /// The bytes of a value: inline, made in this decision, or from the facts.

@@ -2,22 +2,25 @@
 
 use serde_json::Value as Json;
 
-use crate::approval::{Approval, item_name};
+use crate::approval::{Approval, BYTES_MAX, CALLS_MAX, item_name};
 use crate::code::Code;
 use crate::definition::{MaxFailed, StepKind};
 use crate::event::{ApprovalState, Call, Event, Origin, StepStatus};
 use crate::facts::{Missing, Rejection};
 use crate::id::StepNo;
 use crate::principal::Permission;
+use crate::run::asking::too_large;
 use crate::run::draft::{Decided, Draft, failure, limit};
 use crate::run::scope::Fail;
 use crate::run::state::{At, FanOut, Steps};
-use crate::value::{Labels, Value};
+use crate::value::{Labels, TooLarge, VALUE_BYTES_MAX, Value};
 
 /// No run has more steps, items included.
 const STEPS_MAX: usize = 10_000;
 /// An item's key is cut to this many bytes in a step's name.
 const KEY_BYTES_MAX: usize = 200;
+/// All keys of a fan-out together: they stand in one record.
+const KEYS_BYTES_MAX: usize = crate::record::RECORD_BYTES_MAX / 4 * 3;
 
 impl Draft<'_> {
     pub(super) fn open_fan_out(&mut self, no: StepNo) -> Result<(), Fail> {
@@ -60,6 +63,7 @@ impl Draft<'_> {
         };
         let mut seen = std::collections::BTreeSet::new();
         let mut keys = Vec::with_capacity(items.len());
+        let mut bytes = 0;
         for (index, item) in items.iter().enumerate() {
             let scope = self.step_scope(no).with_item(item, index);
             let key = self.text(template, &scope)?;
@@ -78,6 +82,15 @@ impl Draft<'_> {
                     Code::Expression,
                     format!("key: two items have the key {key:?}; each needs its own"),
                 )
+                .into());
+            }
+            bytes += key.len();
+            if bytes > KEYS_BYTES_MAX {
+                return Err(limit(format!(
+                    "key: the keys of {} items are together over {} KiB: make them shorter",
+                    items.len(),
+                    KEYS_BYTES_MAX / 1024
+                ))
                 .into());
             }
             keys.push(key);
@@ -99,10 +112,23 @@ impl Draft<'_> {
         if items.is_empty() || pinned.is_none_or(|a| a.permission == Permission::Read) {
             return Ok(());
         }
+        if items.len() > CALLS_MAX {
+            return Err(limit(format!(
+                "an approval covers at most {CALLS_MAX} items, and these are {}",
+                items.len()
+            ))
+            .into());
+        }
         let mut calls = Vec::with_capacity(items.len());
+        let mut bytes = 0;
         for (index, (item, key)) in items.iter().zip(keys).enumerate() {
             let scope = self.step_scope(no).with_item(item, index);
-            calls.push((Some(key.clone()), self.call(no, &scope)?));
+            let call = self.call(no, &scope)?;
+            bytes += call.params.size as usize;
+            if bytes > BYTES_MAX {
+                return Err(too_large().into());
+            }
+            calls.push((Some(key.clone()), call));
         }
         self.ask(no, &calls)
     }
@@ -248,6 +274,17 @@ impl Draft<'_> {
                 fan.max_failed
             );
             self.fail(no, StepStatus::Failed, failure(Code::ItemsFailed, message));
+            return Ok(());
+        }
+        let size = fan
+            .steps
+            .iter()
+            .filter_map(|no| self.step(*no).output.as_ref())
+            .map(|output| output.size as usize)
+            .sum();
+        if size > VALUE_BYTES_MAX {
+            let message = format!("the outputs of its items: {}", TooLarge { size });
+            self.fail(no, StepStatus::Failed, limit(message));
             return Ok(());
         }
         let (list, labels) = self.outputs_of(fan)?;

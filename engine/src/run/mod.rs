@@ -10,6 +10,7 @@ mod begin;
 mod cancel;
 mod decide;
 mod draft;
+mod due;
 mod fan_out;
 mod lose;
 mod outcome;

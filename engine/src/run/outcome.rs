@@ -5,12 +5,14 @@ use crate::definition::OnReject;
 use crate::event::{ApprovalState, Event, Failure, RunStatus, Section, SkipReason, StepStatus};
 use crate::id::StepNo;
 use crate::run::draft::Draft;
-use crate::value::Value;
+use crate::value::{Made, Value};
 
 impl Draft<'_> {
     /// The step is done.
     pub(super) fn succeed(&mut self, no: StepNo, output: Option<Value>) {
         self.close_consent(no);
+        // A worker does not know how long the journal is: its value may be too large to stand in it.
+        let output = output.map(|value| self.keep(Made { value, blob: None }));
         self.emit(Event::StepSucceeded { step: no, output });
     }
 

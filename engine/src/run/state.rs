@@ -403,7 +403,7 @@ impl<S: Steps> State<S> {
         if head.end.is_some() || head.parked.is_some() {
             return None;
         }
-        if head.started_at.is_none() || !head.ready.is_empty() {
+        if head.started_at.is_none() || self.goes_on() {
             return Some(head.created_at);
         }
         let steps = head

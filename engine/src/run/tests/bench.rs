@@ -31,6 +31,8 @@ pub(super) struct Bench {
     pub(super) facts: Facts,
     pub(super) now: Timestamp,
     commands: u8,
+    /// The most bytes of values beside the events of one decision.
+    pub(super) blob_bytes: usize,
 }
 
 fn action(id: &str, permission: Permission) -> Action {
@@ -133,6 +135,14 @@ impl Bench {
         facts.secrets.insert("token".to_owned(), Some(2));
         let given = inputs.as_object().cloned().unwrap_or_default();
         let given = language::inputs(&checked.definition, &given).expect("inputs that fit");
+        for json in given.values() {
+            let made = Value::make(json, Labels::default(), INLINE_BYTES_MAX).expect("small");
+            if made.blob.is_some() {
+                facts
+                    .values
+                    .insert(made.value.digest, Arc::new(json.clone()));
+            }
+        }
         let created = created(&checked, pinned, given);
         facts.plan = Some(Arc::new(checked.plan));
         let now = Timestamp::from_millis(START);
@@ -147,6 +157,7 @@ impl Bench {
             facts,
             now,
             commands: 0,
+            blob_bytes: 0,
         }
     }
 
@@ -165,6 +176,8 @@ impl Bench {
             command,
         };
         let decision = self.run.decide(&asked, &self.facts, self.now)?;
+        let bytes = decision.blobs.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.blob_bytes = self.blob_bytes.max(bytes);
         for (digest, bytes) in &decision.blobs {
             let json = serde_json::from_slice(bytes).expect("values are JSON");
             self.facts.values.insert(*digest, Arc::new(json));
@@ -199,6 +212,16 @@ impl Bench {
 
     pub(super) fn wake(&mut self) -> Vec<Event> {
         self.must(Command::Wake { in_hand: false })
+    }
+
+    /// Whatever is left to do now is done.
+    pub(super) fn go_on(&mut self) {
+        while self.run.due().is_some_and(|due| due <= self.now) {
+            assert!(
+                !self.wake().is_empty(),
+                "a run is due and has nothing to do"
+            );
+        }
     }
 
     /// Time passes, and whatever is due is done.

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod bench;
+mod bounds;
 mod changes;
 mod fan_out;
 mod flow;
