@@ -9,7 +9,8 @@ export CARGO_TARGET_DIR ?= $(or $(MIRASTACK_TARGET_DIR),$(CACHE)/target)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-SEEDS ?= 200
+SEEDS ?= 2000
+FROM ?= 0
 KILLS ?= 200
 ARGS ?=
 
@@ -60,8 +61,8 @@ servers: ## makes sure of Prometheus and Alertmanager: on PATH, else from Debian
 demo: servers build ## a real alert becomes an approved silence, before your eyes (ARGS=--yes, DEMO_HOLD=1)
 	@cargo run --locked --quiet --package mirastack-tests --bin demo -- $(ARGS)
 
-sim: ## the deterministic simulation, SEEDS=200 of them
-	SEEDS=$(SEEDS) cargo test --locked --package mirastack-tests --test sim
+sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0
+	SEEDS=$(SEEDS) FROM=$(FROM) cargo test --locked --profile sim --package mirastack-tests --test sim -- --nocapture
 
 chaos: servers build ## KILLS=200 kills of the whole process around real work
 	MIRASTACK_CHAOS_KILLS=$(KILLS) cargo test --locked --package mirastack-tests --test chaos -- --nocapture

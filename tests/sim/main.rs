@@ -4,7 +4,7 @@
 //! A seed decides everything. Whatever a seed shows, the same seed shows again:
 //!
 //! ```text
-//! SEED=17 TRACE=1 cargo test -p mirastack-tests --test sim -- --nocapture
+//! SEED=17 TRACE=1 cargo test -p mirastack-tests --test sim every_seed -- --nocapture
 //! ```
 //!
 //! Start reading at `simulation.rs` (a simulation from its seed to its verdict), then `invariant/` (what must hold).
