@@ -38,6 +38,7 @@ mod asker;
 mod call;
 mod call_back;
 mod discover;
+mod door;
 mod instance;
 mod launch;
 mod launches;
@@ -191,7 +192,10 @@ impl Plugins {
             .http2_max_header_list_size(16 * 1024)
             .add_service(service)
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                door::guests(
+                    TcpIncoming::from(listener).with_nodelay(Some(true)),
+                    door::GUESTS_MAX,
+                ),
                 closing.cancelled(),
             );
         let mut serving = pin!(serving);
