@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use engine::id::Tenant;
+use engine::id::{RunId, Tenant};
 use proto::metadata::{AUTHORIZATION, PLUGIN_NAME};
 use proto::v1::CacheEntry;
 use tonic::metadata::MetadataMap;
@@ -114,6 +114,13 @@ impl Service {
 }
 
 impl Party {
+    /// An execution, which one of them must be running now.
+    pub(super) fn running(&self, execution: &str) -> Result<RunId, Status> {
+        let run = execution.parse::<RunId>().ok();
+        run.filter(|run| self.launches.iter().any(|launch| launch.runs(*run)))
+            .ok_or_else(|| Status::permission_denied("this plugin does not run that execution now"))
+    }
+
     /// Each plugin of each tenant that we know has a cache of its own.
     pub(super) fn cache_key(&self, key: &str) -> Result<String, Status> {
         if key.is_empty() || key.len() > CACHE_KEY_MAX {

@@ -1,5 +1,6 @@
 //! What plugins may ask of us: their own settings and cache, and words about what they are running now.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,17 @@ use proto::v1::{
     CacheSetRequest, CacheSetResponse, CallPluginRequest, CallPluginResponse,
     DeregisterPluginRequest, DeregisterPluginResponse, GetConfigRequest, GetConfigResponse,
     GetKpiRequest, GetKpiResponse, HeartbeatRequest, HeartbeatResponse, ListKpIsRequest,
-    ListKpIsResponse, LogEventRequest, LogEventResponse, PublishResultRequest,
+    ListKpIsResponse, LogEventRequest, LogEventResponse, Permission, PublishResultRequest,
     PublishResultResponse, RegisterPluginRequest, RegisterPluginResponse, RequestApprovalRequest,
     RequestApprovalResponse,
 };
 use proto::wire::Form;
+use serde_json::Value as Json;
 use tonic::{Request, Status, async_trait};
 use tracing::{debug, warn};
 
 use super::asker::{Asker, foreign};
-use super::{Common, remote, settings};
+use super::{Common, errand, remote, settings};
 use crate::caller::Said;
 
 /// How long a value stays in the cache when the plugin does not say, and at most.
@@ -198,15 +200,7 @@ impl Engine for Service {
     ) -> Result<PublishResultResponse, Status> {
         let party = self.party(&request, &request.get_ref().tenant_id, None)?;
         let asked = request.into_inner();
-        let runs = asked
-            .execution_id
-            .parse::<RunId>()
-            .is_ok_and(|run| party.launches.iter().any(|launch| launch.runs(run)));
-        if !runs {
-            return Err(Status::permission_denied(
-                "this plugin does not run that execution now",
-            ));
-        }
+        party.running(&asked.execution_id)?;
         debug!(
             tenant = %party.tenant,
             run = asked.execution_id,
@@ -221,6 +215,10 @@ impl Engine for Service {
         request: Request<RequestApprovalRequest>,
     ) -> Result<RequestApprovalResponse, Status> {
         self.asker(&request)?;
+        if request.get_ref().required_permission() == Permission::Read {
+            let message = "a READ needs nobody's consent: go on without asking";
+            return Err(Status::invalid_argument(message));
+        }
         Err(Status::permission_denied(
             "a plugin does not ask for consent itself: declare the action as MODIFY or ADMIN, and the engine asks before it is called",
         ))
@@ -233,6 +231,7 @@ impl Engine for Service {
         let asked = request.get_ref();
         let name = Some(asked.plugin_name.as_str()).filter(|name| !name.is_empty());
         let party = self.party(&request, &asked.tenant_id, name)?;
+        let run = named(asked).map(|id| party.running(&id)).transpose()?;
         let level = match asked.severity.as_str() {
             "debug" => "debug",
             "warn" | "warning" => "warn",
@@ -242,9 +241,9 @@ impl Engine for Service {
         for launch in &party.launches {
             let message = launch.clean(&asked.event_type);
             debug!(target: "plugin", agent = launch.name, level, message);
-            for listener in launch.listeners() {
+            for call in launch.calls(run) {
                 let message = message.clone();
-                listener.said(Said::Log { level, message }).await;
+                call.events.said(Said::Log { level, message }).await;
             }
         }
         Ok(LogEventResponse { acknowledged: true })
@@ -254,10 +253,10 @@ impl Engine for Service {
         &self,
         request: Request<CallPluginRequest>,
     ) -> Result<CallPluginResponse, Status> {
-        self.asker(&request)?;
-        Err(Status::permission_denied(
-            "a plugin does not call another one: make the call a step of the workflow",
-        ))
+        let asked = request.get_ref();
+        let name = Some(asked.caller_plugin.as_str()).filter(|name| !name.is_empty());
+        let party = self.party(&request, &asked.tenant_id, name)?;
+        errand::ask(&self.0, &party, request.into_inner()).await
     }
 
     async fn list_kpis(
@@ -272,6 +271,19 @@ impl Engine for Service {
         self.party(&request, &request.get_ref().tenant_id, None)?;
         Ok(GetKpiResponse::default())
     }
+}
+
+/// The execution that a line names: as a field, or, from a peer that knows no such field, among its data. There it may
+/// be any word of the plugin's own.
+fn named(line: &LogEventRequest) -> Option<Cow<'_, str>> {
+    if !line.execution_id.is_empty() {
+        return Some(Cow::Borrowed(&line.execution_id));
+    }
+    let data: Json = serde_json::from_slice(&line.data_json).ok()?;
+    let id = data.get("execution_id")?.as_str()?;
+    id.parse::<RunId>()
+        .is_ok()
+        .then(|| Cow::Owned(id.to_owned()))
 }
 
 fn welcome(tenant: &Tenant, asked: &RegisterPluginRequest) -> RegisterPluginResponse {

@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use engine::id::{RunId, Tenant};
+use engine::job::Job;
 use subtle::ConstantTimeEq;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 use crate::caller::Events;
 use crate::{Masks, failure};
+
+/// So many calls of other plugins one plugin makes at once. Two that call each other in a circle come to an end so.
+const ERRANDS_MAX: usize = 16;
 
 /// One start of a plugin.
 pub(super) struct Launch {
@@ -26,6 +30,8 @@ pub(super) struct Launch {
     registered: watch::Sender<Option<String>>,
     running: Mutex<Running>,
     masks: Mutex<Masks>,
+    /// Each is a call that it makes of another plugin.
+    pub(super) errands: Arc<Semaphore>,
 }
 
 /// The calls that it is making for us.
@@ -35,9 +41,11 @@ struct Running {
     calls: BTreeMap<u64, Call>,
 }
 
-struct Call {
-    run: RunId,
-    events: Arc<dyn Events>,
+/// A call that it is working on.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) job: Arc<Job>,
+    pub(super) events: Arc<dyn Events>,
 }
 
 impl Launch {
@@ -56,6 +64,7 @@ impl Launch {
             registered: watch::Sender::new(None),
             running: Mutex::default(),
             masks: Mutex::default(),
+            errands: Arc::new(Semaphore::new(ERRANDS_MAX)),
         })
     }
 
@@ -88,11 +97,12 @@ impl Launch {
     }
 
     /// A call of it begins; it runs until the answer is dropped.
-    pub(super) fn begin(self: &Arc<Self>, run: RunId, events: Arc<dyn Events>) -> Begun {
+    pub(super) fn begin(self: &Arc<Self>, job: &Job, events: Arc<dyn Events>) -> Begun {
+        let job = Arc::new(job.clone());
         let mut running = self.running();
         running.last += 1;
         let number = running.last;
-        running.calls.insert(number, Call { run, events });
+        running.calls.insert(number, Call { job, events });
         Begun {
             launch: Arc::clone(self),
             number,
@@ -101,16 +111,27 @@ impl Launch {
 
     /// Whether it runs a call of that run now.
     pub(super) fn runs(&self, run: RunId) -> bool {
-        self.running().calls.values().any(|call| call.run == run)
-    }
-
-    /// Who listens to the calls that it runs now.
-    pub(super) fn listeners(&self) -> Vec<Arc<dyn Events>> {
         self.running()
             .calls
             .values()
-            .map(|call| Arc::clone(&call.events))
+            .any(|call| call.job.key.run == run)
+    }
+
+    /// The calls that it runs now; with a run, those of that run.
+    pub(super) fn calls(&self, run: Option<RunId>) -> Vec<Call> {
+        self.running()
+            .calls
+            .values()
+            .filter(|call| run.is_none_or(|run| call.job.key.run == run))
+            .cloned()
             .collect()
+    }
+
+    /// Every secret that the process was ever given.
+    pub(super) fn secrets(&self) -> Masks {
+        let mut all = Masks::default();
+        all.join(&self.masks());
+        all
     }
 
     /// From now on this secret is taken out of what the process writes.

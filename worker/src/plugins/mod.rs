@@ -39,6 +39,7 @@ mod call;
 mod call_back;
 mod discover;
 mod door;
+mod errand;
 mod instance;
 mod launch;
 mod launches;
@@ -52,6 +53,7 @@ mod settings;
 mod starter;
 mod tenant_id;
 
+use errand::Errands;
 use instance::{Instance, Use};
 use launches::Launches;
 use plugin::Plugin;
@@ -107,6 +109,7 @@ pub(crate) struct Common {
     /// The names of the programs that are plugins here: nobody else may bear them.
     installed: BTreeSet<String>,
     remotes: Remotes,
+    errands: Errands,
     stopping: CancellationToken,
 }
 
@@ -133,6 +136,7 @@ impl Plugins {
             launches: Launches::default(),
             installed: found.iter().map(|program| program.name.clone()).collect(),
             remotes: Remotes::default(),
+            errands: Errands::default(),
             stopping: CancellationToken::new(),
         });
         let mut plugins = BTreeMap::new();
@@ -205,6 +209,7 @@ impl Plugins {
             served = &mut serving => return served.map_err(io::Error::other),
             () = settings::follow(self) => {}
             () = remote::tend(&self.common) => {}
+            () = errand::run(self) => {}
         }
         self.common.stopping.cancel();
         remote::leave(&self.common).await;

@@ -3,6 +3,7 @@
 mod bench;
 mod changing;
 mod draining;
+mod go;
 mod holding;
 mod hostile;
 mod jobs;

@@ -241,7 +241,7 @@ async fn a_plugin_may_ask_for_its_own_and_for_nothing_else() {
         "log": "Ok",
         "beat of another": true,
         "register as another": "PermissionDenied",
-        "call plugin": "PermissionDenied",
+        "call plugin": "InvalidArgument",
         "approval": "PermissionDenied",
         "kpis": "Ok",
     });

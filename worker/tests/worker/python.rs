@@ -117,3 +117,13 @@ async fn a_repaired_agent_is_called_and_calls_back() {
         ("plugin_error", "as you wish")
     );
 }
+
+#[tokio::test]
+async fn a_repaired_agent_that_is_trusted_has_others_read() {
+    let (yard, address) = engine(remote(90, &["snake"])).await;
+    let _snake = snake(address, &["repaired"]).await;
+    until(&yard, "snake", 1).await;
+    let told = result(&yard, "snake", "read", json!({ "query": "call" })).await;
+    let again = json!({ "action": "read", "query": "again" });
+    assert_eq!(told["called"]["params"], again, "it called itself");
+}

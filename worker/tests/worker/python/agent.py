@@ -62,6 +62,9 @@ class Agent(Plugin):
                 await context.call_plugin("other", {"action": "x"})
             except Exception as refused:
                 told["refused"] = str(refused.code())
+        if request.params.get("query") == "call":
+            again = {"action": "read", "query": "again"}
+            told["called"] = await context.call_plugin("snake", again)
         told.update(
             action=request.action_id,
             mode=request.mode.name,
