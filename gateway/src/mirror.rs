@@ -99,6 +99,19 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
         Ok(kept)
     }
 
+    /// Removes an item that is at `old`.
+    pub(crate) async fn delete(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        old: u64,
+    ) -> Result<(), store::Error> {
+        let key = self.kind.key(tenant, name);
+        self.registry.delete(&key, old).await?;
+        self.drop_older(&key, old + 1);
+        Ok(())
+    }
+
     /// Reads an item anew, for somebody who knows that it has changed.
     pub(crate) async fn refresh(&self, tenant: &Tenant, name: &str) -> Result<(), store::Error> {
         let key = self.kind.key(tenant, name);

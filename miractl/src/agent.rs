@@ -23,6 +23,7 @@ pub(crate) enum Cmd {
     List(ListCmd),
     Get(GetCmd),
     Health(HealthCmd),
+    Delete(DeleteCmd),
     Config(agent_config::ConfigCmd),
     #[command(name = "config-set")]
     ConfigSet(agent_config::ConfigSetCmd),
@@ -65,15 +66,41 @@ pub(crate) struct HealthCmd {
     name: String,
 }
 
+/// Forget an agent that registered itself and is gone
+///
+/// Its settings stay, should it come back. Runs that wait for it fail.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  miractl agent delete old-queries
+  miractl agent delete old-queries --yes")]
+pub(crate) struct DeleteCmd {
+    /// The agent's name
+    name: String,
+}
+
 /// Does what was asked.
 pub(crate) async fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
     match cmd {
         Cmd::List(cmd) => list(ctx, cmd).await,
         Cmd::Get(cmd) => get(ctx, &cmd.name).await,
         Cmd::Health(cmd) => health(ctx, &cmd.name).await,
+        Cmd::Delete(cmd) => delete(ctx, &cmd.name).await,
         Cmd::Config(cmd) => agent_config::show(ctx, cmd).await,
         Cmd::ConfigSet(cmd) => agent_config::set(ctx, cmd).await,
     }
+}
+
+async fn delete(ctx: &Ctx, name: &str) -> Result<Exit> {
+    ctx.confirm(&format!(
+        "Forget the agent {name}? Runs that wait for it fail."
+    ))?;
+    ctx.api()?
+        .send(Call::delete(v1(["agents", name])))
+        .await
+        .map_err(missing)?;
+    ctx.out.say(&format!("agent {name} deleted"));
+    Ok(Exit::Ok)
 }
 
 /// An agent as the server knows it.

@@ -41,7 +41,7 @@ rights! {
     Resume = "resume", Engineer, "let parked runs go on";
     Save = "save", Engineer, "save and delete workflows and hooks, read hooks and their deliveries";
     SecretNames = "secret-names", Engineer, "see the names of secrets";
-    Configure = "configure", Admin, "change the settings of agents";
+    Configure = "configure", Admin, "change the settings of agents, delete those that are gone";
     Secrets = "secrets", Admin, "set and delete secrets";
 }
 

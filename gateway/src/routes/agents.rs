@@ -44,6 +44,13 @@ pub(super) fn routes() -> Vec<Route> {
             get,
         )
         .answer(200, "The agent.", Shape::json::<Shown>()),
+        Route::delete(
+            ("/api/v1/agents/{name}", Right::Configure),
+            "deleteAgent",
+            "Delete what is known of an agent that registered itself and is gone. Its settings stay, should it come back; runs that wait for it fail.",
+            forget,
+        )
+        .empty(204, "It is forgotten."),
         Route::get(
             ("/api/v1/agents/{name}/config", Right::Read),
             "getAgentConfig",
@@ -174,11 +181,7 @@ impl ShownHealth {
 impl Shown {
     fn of(gate: &Gate, tenant: &Tenant, agent: &Agent) -> Self {
         let manifest = &agent.manifest;
-        let prefix = format!("{}{}/", Kind::Plugins.of(tenant), manifest.name);
-        let now = gate.now();
-        let mut instances = gate.plugins.under(&prefix);
-        // One that registered and was not heard of is gone, also where its worker is gone and cannot say so.
-        instances.retain(|(_, kept)| kept.value.expires_at.is_none_or(|at| now < at));
+        let instances = instances(gate, tenant, &manifest.name);
         let config = config_of(gate, tenant, &manifest.name);
         let newest = instances
             .iter()
@@ -218,6 +221,16 @@ impl ShownInstance {
             note: instance.note.clone(),
         }
     }
+}
+
+/// The processes of an agent.
+fn instances(gate: &Gate, tenant: &Tenant, name: &str) -> Vec<(String, Kept<Instance>)> {
+    let prefix = format!("{}{name}/", Kind::Plugins.of(tenant));
+    let now = gate.now();
+    let mut instances = gate.plugins.under(&prefix);
+    // One that registered and was not heard of is gone, also where its worker is gone and cannot say so.
+    instances.retain(|(_, kept)| kept.value.expires_at.is_none_or(|at| now < at));
+    instances
 }
 
 /// The best that can be said of an agent's processes.
@@ -269,6 +282,29 @@ async fn get(
         &caller.tenant,
         &agent.value,
     )))
+}
+
+async fn forget(
+    State(gate): State<Shared>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let agent = find(&gate, &caller.tenant, &name)?;
+    if !agent.value.unauthenticated {
+        let why = format!(
+            "the agent {name} is installed with the engine: take its program out of the plugins' folder"
+        );
+        return Err(Problem::conflict(Code::Conflict, why));
+    }
+    let there = instances(&gate, &caller.tenant, &name).len();
+    if there > 0 {
+        let why =
+            format!("instances of the agent {name} that are registered: {there}; stop them first");
+        return Err(Problem::conflict(Code::Conflict, why));
+    }
+    gate.agents.delete(&caller.tenant, &name, agent.at).await?;
+    tracing::info!(agent = name, by = %caller.who, "an agent that is gone was deleted");
+    Ok(respond::empty())
 }
 
 async fn config(

@@ -1,6 +1,12 @@
 //! Agents: looked at, set, asked how they are, called.
 
+use engine::duration::Duration;
+use engine::id::Tenant;
+use engine::registry::{self, Kind, encode};
+use engine::time::Timestamp;
 use serde_json::{Value, json};
+use store::clock::Clock;
+use store::port::Expect;
 
 use crate::support::{Answer, Client, World};
 
@@ -161,4 +167,62 @@ async fn the_same_call_under_a_key_is_made_once() {
         (again.text("id"), again.header("idempotency-replayed")),
         (first, "true")
     );
+}
+
+/// Writes down that an agent registered itself, and an instance of it that is there until then.
+async fn register(world: &World, name: &str, until: Timestamp) {
+    let registry = &world.backend.registry;
+    let agent = json!({
+        "manifest": { "name": name, "version": "1", "actions": [] },
+        "form": "json", "executable": null, "read_at": world.clock.now(), "unauthenticated": true,
+    });
+    let tenant = Tenant::default();
+    let key = Kind::Agents.key(&tenant, name);
+    let bytes = encode(&agent);
+    let put = registry.put(&key, &bytes, Expect::Absent);
+    put.await.expect("it is new");
+    let instance = json!({
+        "agent": name, "instance": "one", "worker": "w", "version": "1", "address": "127.0.0.1:1", "form": "json",
+        "state": "ready", "since": world.clock.now(), "restarts": 0, "last_error": null, "next_start": null,
+        "health": null, "actions": {}, "note": null, "expires_at": until,
+    });
+    let key = registry::instance_key(&tenant, name, "one");
+    let bytes = encode(&instance);
+    let put = registry.put(&key, &bytes, Expect::Absent);
+    put.await.expect("it is new");
+}
+
+#[tokio::test]
+async fn an_agent_that_registered_itself_is_forgotten_once_it_is_gone() {
+    let world = World::start().await;
+    let until = world.clock.now().plus(Duration::from_secs(90));
+    register(&world, "visitor", until).await;
+    let path = "/api/v1/agents/visitor";
+    let shown = async || world.operator.get(path).await;
+    while shown().await.json["instances"]
+        .as_array()
+        .is_none_or(Vec::is_empty)
+    {
+        tokio::task::yield_now().await;
+    }
+    let there = world.admin.delete(path).empty().await;
+    assert_eq!(there.code(409), "conflict");
+    world.clock.advance(Duration::from_secs(91));
+    assert_eq!(shown().await.json["instances"], json!([]));
+    assert_eq!(
+        world.engineer.delete(path).empty().await.code(403),
+        "forbidden"
+    );
+    assert_eq!(world.admin.delete(path).empty().await.status, 204);
+    assert_eq!(shown().await.code(404), "not_found");
+    assert_eq!(
+        world.admin.delete(path).empty().await.code(404),
+        "not_found"
+    );
+    let installed = world.admin.delete("/api/v1/agents/demo").empty().await;
+    assert_eq!(installed.code(409), "conflict");
+    // It may come back under its name.
+    let key = Kind::Agents.key(&Tenant::default(), "visitor");
+    let kept = world.backend.registry.get(&key).await;
+    assert_eq!(kept.expect("an open store"), None);
 }
