@@ -161,7 +161,9 @@ mod tests {
             drop(first);
             TcpStream::connect(address).await.expect("it listens")
         };
-        let (next, _fourth) = tokio::join!(door.next(), look);
+        let both = async { tokio::join!(door.next(), look) };
+        let both = tokio::time::timeout(GREETING_MAX, both).await;
+        let (next, _fourth) = both.expect("the third is shut out, and the fourth is let in");
         next.expect("a guest").expect("a connection");
     }
 
