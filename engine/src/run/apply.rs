@@ -136,7 +136,7 @@ impl<S: Steps> State<S> {
     }
 
     fn added(&mut self, no: StepNo, name: &str, origin: &Origin) {
-        let mut step = new_step(no, name, origin);
+        let mut step = Step::new(no, name, origin);
         match origin {
             Origin::Written { needs, .. } => {
                 Arc::make_mut(&mut self.head.names).insert(name.to_owned(), no);
@@ -450,31 +450,5 @@ impl<S: Steps> State<S> {
     pub(crate) fn changes(&self, step: &Step) -> bool {
         self.action(step)
             .is_some_and(|a| a.permission > Permission::Read)
-    }
-}
-
-fn new_step(no: StepNo, name: &str, origin: &Origin) -> Step {
-    Step {
-        no,
-        name: name.to_owned(),
-        origin: origin.clone(),
-        status: StepStatus::Pending,
-        at: At::Nothing,
-        unmet: 0,
-        dependents: Vec::new(),
-        call: None,
-        approval: None,
-        fan_out: None,
-        attempts: Vec::new(),
-        failed_tries: 0,
-        lost: 0,
-        vague_lookups: 0,
-        unknown_since: None,
-        sure_after: 0,
-        output: None,
-        failure: None,
-        skipped: None,
-        started_at: None,
-        ended_at: None,
     }
 }

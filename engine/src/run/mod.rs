@@ -21,6 +21,7 @@ mod restored;
 mod scope;
 mod settle;
 mod state;
+mod step;
 mod wake;
 
 #[cfg(test)]

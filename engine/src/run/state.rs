@@ -314,32 +314,6 @@ pub struct Try {
     pub lost: bool,
 }
 
-impl Step {
-    /// The section that it is written in; of an item, the section of its fan-out is the present one.
-    #[must_use]
-    pub fn written(&self) -> Option<(Section, u32)> {
-        match &self.origin {
-            Origin::Written { section, index, .. } => Some((*section, *index)),
-            Origin::Item { .. } => None,
-        }
-    }
-
-    /// The fan-out that it is an item of, and its place there.
-    #[must_use]
-    pub fn item(&self) -> Option<(StepNo, u32)> {
-        match self.origin {
-            Origin::Written { .. } => None,
-            Origin::Item { of, index } => Some((of, index)),
-        }
-    }
-
-    /// The number of the last attempt, 0 when there was none.
-    #[must_use]
-    pub fn last_attempt(&self) -> u32 {
-        self.attempts.last().map_or(0, |t| t.attempt.0)
-    }
-}
-
 impl<S: Steps> State<S> {
     /// The action of a prepared step.
     #[must_use]
