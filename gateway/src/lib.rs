@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod direct;
 mod documents;
+mod door;
 mod edge;
 mod gate;
 mod guard;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Edge};
 pub use direct::{NotAccepted, Triggers};
+pub use door::{Door, Stream};
 pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use ports::{AgentHealth, Component, ComponentState, HealthFailure};
 
@@ -60,6 +62,8 @@ pub struct Parts {
     pub components: Vec<Arc<dyn Component>>,
     /// What `/metrics` shows; `None`: the route answers 503.
     pub metrics: Option<PrometheusHandle>,
+    /// Who lets connections in; `None`: everybody comes in as they are.
+    pub door: Option<Arc<dyn Door>>,
 }
 
 /// A gateway.
@@ -92,6 +96,7 @@ impl Gateway {
             listener,
             app::router(&self.gate),
             self.gate.config.edge.clone(),
+            self.gate.parts.door.clone(),
             stop,
         );
         tokio::join!(biased; tell, edge);

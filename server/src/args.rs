@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use engine::duration::Duration;
 use ipnet::IpNet;
 
 /// An open, governed job runner for platform engineering.
@@ -25,6 +26,30 @@ Examples:
   mirastack dev
   mirastack dev --data /var/lib/mirastack --http 127.0.0.1:0 --grpc 127.0.0.1:0")]
     Dev(Dev),
+    /// Print the effective configuration: each value, and where it comes from. Secrets are hidden.
+    ///
+    /// What is printed can be used as a file (`--config FILE`). The flags are those of `dev`.
+    #[command(after_long_help = "\
+Examples:
+  mirastack config
+  mirastack config --config /etc/mirastack.yaml --http 0.0.0.0:8080")]
+    Config(Config),
+    /// Write everything that is stored to a new file, while the server runs or not.
+    ///
+    /// The root key and bootstrap.json are not in it: keep them elsewhere.
+    #[command(after_long_help = "\
+Examples:
+  mirastack backup /backups/mirastack-$(date +%F)
+  mirastack backup --data /var/lib/mirastack monday.backup")]
+    Backup(BackUp),
+    /// Make a backup the data of an empty folder.
+    ///
+    /// Runs that were open are parked until somebody lets them go on (`miractl run resume`). A MODIFY or ADMIN step that
+    /// may have been done after the backup is looked up, or put to a person as in doubt, before it is done.
+    #[command(after_long_help = "\
+Examples:
+  mirastack restore --data /var/lib/mirastack-restored monday.backup")]
+    Restore(Restore),
     /// Print the version.
     Version,
     #[command(external_subcommand)]
@@ -32,7 +57,22 @@ Examples:
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    #[command(flatten)]
+    pub(crate) dev: Dev,
+
+    /// What is printed.
+    #[arg(skip)]
+    pub(crate) shown: String,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Dev {
+    /// A file with settings, in YAML: those below with `_` for `-`, `tls` with `cert`, `key` and `client_ca`. The
+    /// environment and the command line come before it.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
     /// The folder of all data; made when it does not exist. Default: ~/.local/share/mirastack/dev
     #[arg(long, value_name = "DIR", env = "MIRASTACK_DATA")]
     pub(crate) data: Option<PathBuf>,
@@ -80,6 +120,37 @@ pub(crate) struct Dev {
     )]
     pub(crate) trust_agents: Vec<String>,
 
+    /// The certificate for both ports, with those up to its root, in PEM. With it they speak TLS; peers on this machine
+    /// and agents in the networks above may still do without. The files are read again when they change.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Who must have signed the certificates that clients show, in PEM. Without it they need none.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_CLIENT_CA")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// How long ended runs are kept, such as 30d or 12h.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30d",
+        env = "MIRASTACK_KEEP"
+    )]
+    pub(crate) keep: Duration,
+
+    /// How many ended runs are kept, at most: the newest.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "1000000",
+        env = "MIRASTACK_KEEP_RUNS"
+    )]
+    pub(crate) keep_runs: u64,
+
     /// What to log: a level (error, warn, info, debug, trace) or a filter such as `info,scheduler=debug`.
     #[arg(
         long,
@@ -94,15 +165,43 @@ pub(crate) struct Dev {
     pub(crate) log_format: String,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackUp {
+    /// The file to write; it must not exist.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The folder of the data. Default: ~/.local/share/mirastack/dev
+    #[arg(long, value_name = "DIR", env = "MIRASTACK_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// A file with settings, as `mirastack dev` takes it: here it says where the data is.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// A file that `mirastack backup` has written.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The folder to restore into: empty, but for root.key perhaps, or not there yet. Default:
+    /// ~/.local/share/mirastack/dev
+    #[arg(long, value_name = "DIR", env = "MIRASTACK_DATA")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// A file with settings, as `mirastack dev` takes it: here it says where the data is.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
 /// Verbs of the contract that come later.
 const LATER: &[&str] = &[
     "gateway",
     "scheduler",
     "worker",
     "check",
-    "config",
-    "backup",
-    "restore",
     "export",
     "import",
 ];

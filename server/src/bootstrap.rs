@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use engine::id::Tenant;
 use serde::{Deserialize, Serialize};
 use store::Backend;
 use store::seal::RootKey;
 
+use crate::config::ROOT_KEY;
 use crate::files;
 
 /// `DIR/bootstrap.json`: how to reach this installation as its admin.
@@ -20,15 +21,23 @@ pub(crate) struct Bootstrap {
     pub(crate) grpc: String,
 }
 
-/// The root key of the installation: from `MIRASTACK_ROOT_KEY`, else from `DIR/root.key`, which is made at first.
-pub(crate) fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<RootKey> {
-    if let Ok(text) = std::env::var("MIRASTACK_ROOT_KEY") {
-        return RootKey::parse(&text).context("MIRASTACK_ROOT_KEY");
+/// The root key of the installation: from `MIRASTACK_ROOT_KEY`, else from `DIR/root.key`, which is made for an empty
+/// store. For another one a new key would open nothing of what is in it.
+pub(crate) async fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<RootKey> {
+    if let Ok(text) = std::env::var(ROOT_KEY) {
+        return RootKey::parse(&text).context(ROOT_KEY);
     }
     let path = dir.join("root.key");
     if let Some(content) = files::read(&path)? {
         let text = String::from_utf8_lossy(&content);
         return RootKey::parse(text.trim()).with_context(|| path.display().to_string());
+    }
+    if !backend.registry.list("", "", 1).await?.is_empty() {
+        bail!(
+            "{} is missing, and without it no secret in this data can be read: put it back from where you keep it, or \
+             set MIRASTACK_ROOT_KEY (it is in no backup)",
+            path.display()
+        );
     }
     let bytes: Vec<u8> = (0..4)
         .flat_map(|_| backend.random.bits().to_be_bytes())

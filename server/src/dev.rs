@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use engine::duration::Duration;
 use engine::id::{Shard, Tenant};
-use gateway::{Gateway, Parts};
+use gateway::{Door, Gateway, Parts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use scheduler::{Janitor, Scheduler, Start};
 use store::Backend;
@@ -26,19 +27,17 @@ use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
 use crate::components::{Agents, Role};
 use crate::signals::Signals;
-use crate::{context, files, hello, log};
+use crate::tls::{self, Tls, TlsDoor};
+use crate::{backup, context, files, hello, incoming, log};
 
 /// Over how many shards the runs of one process are spread.
-const SHARDS: u16 = 4;
+pub(crate) const SHARDS: u16 = 4;
 
 pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
     log::begin(dev)?;
-    let dir = match &dev.data {
-        Some(dir) => dir.clone(),
-        None => default_data()?,
-    };
+    let dir = data_folder(dev.data.as_deref())?;
     files::folder(&dir)?;
-    let (backend, handle) = Embedded::open(&dir, Options::default())?;
+    let (backend, handle) = Embedded::open(&dir, options())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -49,12 +48,27 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
     result
 }
 
+/// What cannot be stored any more ends the process: the next start reads what is really there.
+fn options() -> Options {
+    Options {
+        fatal: Arc::new(|why| {
+            log::complain(&anyhow::anyhow!("{why}; what was answered before is safe"));
+            std::process::exit(1);
+        }),
+        ..Options::default()
+    }
+}
+
 fn close(handle: &Handle) {
     handle.close();
     tracing::info!("ended in good order");
 }
 
-fn default_data() -> anyhow::Result<PathBuf> {
+/// The folder of the data: the one that is named, else the user's.
+pub(crate) fn data_folder(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = named {
+        return Ok(dir.to_owned());
+    }
     if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()) {
         return Ok(PathBuf::from(data).join("mirastack/dev"));
     }
@@ -74,9 +88,56 @@ struct Stops {
 struct Ground {
     backend: Backend,
     key: RootKey,
+    /// Which life of the data this is.
+    life: String,
     http: SocketAddr,
     metrics: PrometheusHandle,
     plugins: Arc<Plugins>,
+    doors: Option<Doors>,
+    retention: (Duration, u64),
+}
+
+/// Who lets connections in, where there is TLS.
+struct Doors {
+    http: Arc<dyn Door>,
+    grpc: Arc<dyn Door>,
+}
+
+impl Ground {
+    /// As clients from elsewhere are told.
+    fn url(&self) -> String {
+        let scheme = if self.doors.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.http)
+    }
+}
+
+fn doors(dev: &Dev) -> anyhow::Result<Option<Doors>> {
+    let (cert, key) = match (&dev.tls_cert, &dev.tls_key, &dev.tls_client_ca) {
+        (Some(cert), Some(key), _) => (cert, key),
+        (None, None, None) => return Ok(None),
+        _ => bail!("TLS needs both a certificate and its key: --tls-cert FILE and --tls-key FILE"),
+    };
+    let files = tls::Files {
+        cert: cert.clone(),
+        key: key.clone(),
+        client_ca: dev.tls_client_ca.clone(),
+    };
+    let door = |protocols, plain| {
+        let tls = Tls::load(files.clone(), protocols).context("TLS")?;
+        let door: Arc<dyn Door> = Arc::new(TlsDoor {
+            tls: Arc::new(tls),
+            plain,
+        });
+        anyhow::Ok(door)
+    };
+    Ok(Some(Doors {
+        http: door(&[b"h2", b"http/1.1"], Vec::new())?,
+        grpc: door(&[b"h2"], dev.agent_networks.clone())?,
+    }))
 }
 
 async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
@@ -84,7 +145,9 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
     let http = bind(dev.http, "--http").await?;
     let grpc = bind(dev.grpc, "--grpc").await?;
     let addresses = (http.local_addr()?, grpc.local_addr()?);
-    let key = bootstrap::root_key(dir, &backend)?;
+    let doors = doors(dev)?;
+    let key = bootstrap::root_key(dir, &backend).await?;
+    let life = backup::life(&backend).await?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
@@ -92,9 +155,12 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
     let ground = Ground {
         backend,
         key,
+        life,
         http: addresses.0,
         metrics,
         plugins,
+        doors,
+        retention: (dev.keep, dev.keep_runs),
     };
 
     let stops = Stops::default();
@@ -129,13 +195,18 @@ fn start(
     grpc: TcpListener,
 ) {
     let shards: Vec<Shard> = (0..SHARDS).map(Shard).collect();
-    let config = scheduler::Config::default();
+    let (keep, keep_runs) = ground.retention;
+    let config = scheduler::Config {
+        keep,
+        keep_runs,
+        ..scheduler::Config::default()
+    };
     let place = scheduler::Place {
         shards: shards.clone(),
         start: Start::Alone,
         // Whoever tries the product is alone: one may approve one's own request here, and only here.
         not_requester: false,
-        url_base: format!("http://{}/api/v1/runs", ground.http),
+        url_base: format!("{}/api/v1/runs", ground.url()),
     };
     let scheduler = Scheduler::new(config.clone(), place, ground.backend.clone());
     let stop = stops.decisions.clone();
@@ -169,11 +240,13 @@ fn start(
         ("worker", Ok(()))
     });
     let (plugins, stop) = (ground.plugins.clone(), stops.decisions.clone());
+    let door = ground.doors.as_ref().map(|doors| doors.grpc.clone());
     parts.spawn(async move {
-        (
-            "plugins",
-            plugins.run(grpc, stop).await.map_err(anyhow::Error::from),
-        )
+        let ended = match door {
+            Some(door) => plugins.run_on(incoming::through(grpc, door), stop).await,
+            None => plugins.run(grpc, stop).await,
+        };
+        ("plugins", ended.map_err(anyhow::Error::from))
     });
 }
 
@@ -273,7 +346,9 @@ fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(St
 
 fn make_gateway(ground: &Ground) -> Gateway {
     let config = gateway::Config {
-        public_url: format!("http://{}", ground.http),
+        // A token of before a restore says what was true then.
+        audience: format!("api{}", ground.life),
+        public_url: ground.url(),
         shards: SHARDS,
         ..gateway::Config::default()
     };
@@ -283,6 +358,7 @@ fn make_gateway(ground: &Ground) -> Gateway {
         agent_health: Arc::new(Agents(ground.plugins.clone())),
         components: vec![Arc::new(Role("scheduler")), Arc::new(Role("worker"))],
         metrics: Some(ground.metrics.clone()),
+        door: ground.doors.as_ref().map(|doors| doors.http.clone()),
     };
     Gateway::new(config, ground.backend.clone(), parts)
 }

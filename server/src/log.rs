@@ -42,6 +42,15 @@ pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
 }
 
+/// The answer of a command.
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of a command belongs on stdout"
+)]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
 /// The one line on stdout that scripts wait for.
 #[expect(clippy::print_stdout, reason = "scripts wait for this line")]
 pub(crate) fn ready(http: std::net::SocketAddr, grpc: std::net::SocketAddr) {

@@ -3,32 +3,25 @@
 //! Start reading at `dev.rs`, the whole system in one process.
 
 mod args;
+mod backup;
 mod bootstrap;
 mod components;
+mod config;
 mod context;
 mod dev;
 mod files;
 mod hello;
+mod incoming;
 mod log;
 mod signals;
+mod tls;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use args::{Args, Verb};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let result = match args.verb {
-        Verb::Dev(dev) => dev::run(&dev),
-        Verb::Version => {
-            say_version();
-            Ok(())
-        }
-        Verb::Later(words) => Err(args::later(&words)),
-    };
-    match result {
+    match config::parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::complain(&error);
@@ -37,10 +30,19 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer of a command belongs on stdout"
-)]
-fn say_version() {
-    println!("mirastack {}", env!("CARGO_PKG_VERSION"));
+fn run(args: Args) -> anyhow::Result<()> {
+    match args.verb {
+        Verb::Dev(dev) => dev::run(&dev),
+        Verb::Backup(args) => backup::make(&args),
+        Verb::Restore(args) => backup::restore(&args),
+        Verb::Version => {
+            log::say(&format!("mirastack {}", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+        Verb::Config(config) => {
+            log::say(&config.shown);
+            Ok(())
+        }
+        Verb::Later(words) => Err(args::later(&words)),
+    }
 }

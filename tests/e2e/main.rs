@@ -1,6 +1,8 @@
 //! The product with the real servers around it: Prometheus, Alertmanager, and a proxy that counts what reaches them.
 
 mod alert;
+mod backup;
+mod config;
 mod ending;
 mod first_start;
 mod github;
@@ -9,3 +11,5 @@ mod judge;
 mod metrics;
 mod secrets;
 mod tamper;
+mod tls;
+mod trouble;

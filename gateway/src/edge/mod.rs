@@ -10,7 +10,8 @@ mod sniff;
 mod work;
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceBuilder;
 
 use crate::config::{Edge, std_time};
+use crate::door::{Door, Stream};
 use io::Guarded;
 use seats::{Seat, Seats};
 use sniff::{Version, sniff};
@@ -45,6 +47,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Edge,
+    door: Option<Arc<dyn Door>>,
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
@@ -72,6 +75,7 @@ pub(crate) async fn serve(
             peer,
             router: router.clone(),
             limits: limits.clone(),
+            door: door.clone(),
             stop: stop.clone(),
             _seat: seat,
         };
@@ -95,15 +99,40 @@ struct Guest {
     peer: SocketAddr,
     router: Router,
     limits: Edge,
+    door: Option<Arc<dyn Door>>,
     stop: CancellationToken,
     _seat: Seat,
 }
 
 impl Guest {
-    async fn serve(self, mut stream: TcpStream) {
+    async fn serve(self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
+        let Some(door) = self.door.clone() else {
+            return self.serve_over(stream).await;
+        };
+        let admitted = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            admitted = timeout(std_time(self.limits.first_byte), door.admit(stream)) => admitted,
+        };
+        match admitted {
+            Ok(Ok(stream)) => self.boxed(stream).await,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, peer = %self.peer, "a connection was not let in");
+            }
+            // Late: there is nobody to answer.
+            Err(_) => {}
+        }
+    }
+
+    /// Behind a pointer, for the compiler cannot see through to the end of it otherwise.
+    fn boxed(self, stream: Box<dyn Stream>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.serve_over(stream))
+    }
+
+    async fn serve_over<S: Stream + 'static>(self, mut stream: S) {
         let told = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,

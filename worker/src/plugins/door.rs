@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// Connections at once: more than there may be instances. One that comes when all are taken is closed.
 pub(super) const GUESTS_MAX: usize = 2_000;
@@ -22,10 +21,10 @@ const GREETING_MAX: Duration = Duration::from_secs(10);
 const GREETING_BYTES: usize = 24;
 
 /// Those of the connections for which there is room.
-pub(super) fn guests(
-    incoming: impl Stream<Item = io::Result<TcpStream>>,
+pub(super) fn guests<S>(
+    incoming: impl Stream<Item = io::Result<S>>,
     room: usize,
-) -> impl Stream<Item = io::Result<Guest>> {
+) -> impl Stream<Item = io::Result<Guest<S>>> {
     let seats = Arc::new(Semaphore::new(room));
     incoming.filter_map(move |came| {
         ready(match came {
@@ -39,15 +38,15 @@ pub(super) fn guests(
 }
 
 /// A connection that has a place.
-pub(super) struct Guest {
-    stream: TcpStream,
+pub(super) struct Guest<S> {
+    stream: S,
     /// What is left of its greeting, and until when; `None`: it has greeted.
     greeting: Option<(usize, Pin<Box<Sleep>>)>,
     _seat: OwnedSemaphorePermit,
 }
 
-impl Guest {
-    fn new(stream: TcpStream, seat: OwnedSemaphorePermit) -> Self {
+impl<S> Guest<S> {
+    fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
             greeting: Some((GREETING_BYTES, Box::pin(sleep(GREETING_MAX)))),
@@ -65,7 +64,7 @@ impl Guest {
     }
 }
 
-impl AsyncRead for Guest {
+impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -84,7 +83,7 @@ impl AsyncRead for Guest {
     }
 }
 
-impl AsyncWrite for Guest {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -114,10 +113,10 @@ impl AsyncWrite for Guest {
     }
 }
 
-impl Connected for Guest {
-    type ConnectInfo = TcpConnectInfo;
+impl<S: Connected> Connected for Guest<S> {
+    type ConnectInfo = S::ConnectInfo;
 
-    fn connect_info(&self) -> TcpConnectInfo {
+    fn connect_info(&self) -> S::ConnectInfo {
         self.stream.connect_info()
     }
 }
@@ -128,7 +127,7 @@ mod tests {
     use futures::stream;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     async fn opened() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -19,16 +19,18 @@ use async_trait::async_trait;
 use engine::id::Tenant;
 use engine::job::Job;
 use engine::registry::Health;
+use futures::Stream;
 use futures::future::join_all;
 use proto::engine_server::EngineServer;
 use store::Backend;
 use store::seal::Seal;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tracing::{info, warn};
 
 use crate::caller::{CallResult, Caller, Events, LookUpResult, NotSent, PluginCall};
@@ -188,6 +190,22 @@ impl Plugins {
     /// # Errors
     /// When serving fails.
     pub async fn run(&self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        self.run_on(incoming, stop).await
+    }
+
+    /// The same for connections that somebody else lets in.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_on<S>(
+        &self,
+        incoming: impl Stream<Item = io::Result<S>>,
+        stop: CancellationToken,
+    ) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
+    {
         let service = EngineServer::new(Arc::new(call_back::Service(Arc::clone(&self.common))));
         let closing = CancellationToken::new();
         let serving = Server::builder()
@@ -196,10 +214,7 @@ impl Plugins {
             .http2_max_header_list_size(16 * 1024)
             .add_service(service)
             .serve_with_incoming_shutdown(
-                door::guests(
-                    TcpIncoming::from(listener).with_nodelay(Some(true)),
-                    door::GUESTS_MAX,
-                ),
+                door::guests(incoming, door::GUESTS_MAX),
                 closing.cancelled(),
             );
         let mut serving = pin!(serving);

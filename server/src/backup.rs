@@ -1,0 +1,99 @@
+//! `mirastack backup` and `mirastack restore`.
+
+use std::path::Path;
+
+use anyhow::Context;
+use engine::id::Shard;
+use engine::registry::INCARNATION;
+use store::Backend;
+use store::clock::{Clock, ProcessClock};
+use store::embedded::{About, Options, Restoring, back_up};
+use store::port::Expect;
+
+use crate::args::{BackUp, Restore};
+use crate::config::ROOT_KEY;
+use crate::{dev, log};
+
+pub(crate) fn make(args: &BackUp) -> anyhow::Result<()> {
+    let dir = dev::data_folder(args.data.as_deref())?;
+    let about = back_up(&dir, &args.file, ProcessClock::start().now())?;
+    log::say(&format!("{}: {}", args.file.display(), shown(&about)));
+    log::tell(
+        "root.key and bootstrap.json are not in it, for whoever has them has everything: keep them elsewhere. \
+         Without the root key no secret in this backup can be read. The folders of the agents are not in it either.",
+    );
+    Ok(())
+}
+
+fn shown(about: &About) -> String {
+    let mib = about.bytes.div_ceil(1024 * 1024);
+    format!("the data as of {}, {mib} MiB unpacked", about.made_at)
+}
+
+pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
+    let dir = dev::data_folder(args.data.as_deref())?;
+    let restoring = Restoring::begin(&args.file, &dir, Options::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no threads")?;
+    let parked = runtime.block_on(begin_life(&restoring))?;
+    let (about, damaged) = (restoring.about.clone(), restoring.damaged.clone());
+    restoring.end()?;
+    log::say(&format!("{}: {}", dir.display(), shown(&about)));
+    for (key, what) in damaged {
+        log::tell(&format!(
+            "run {} was damaged before the backup: {what}",
+            key.run
+        ));
+    }
+    log::tell(&next(&dir, parked));
+    Ok(())
+}
+
+/// A new name for this life, and no run that goes on by itself.
+async fn begin_life(restoring: &Restoring) -> anyhow::Result<usize> {
+    let backend = &restoring.backend;
+    name_life(backend).await?;
+    let shards: Vec<Shard> = (0..dev::SHARDS).map(Shard).collect();
+    let parked = scheduler::park_restored(backend, &shards, restoring.about.made_at).await;
+    parked.context("the open runs could not be parked")
+}
+
+async fn name_life(backend: &Backend) -> anyhow::Result<()> {
+    let before = backend.registry.get(INCARNATION).await?;
+    let expect = before.map_or(Expect::Absent, |item| Expect::Revision(item.revision));
+    let name = backend.random.nonce().to_string();
+    backend
+        .registry
+        .put(INCARNATION, name.as_bytes(), expect)
+        .await?;
+    Ok(())
+}
+
+/// The name of this life, empty in the first.
+pub(crate) async fn life(backend: &Backend) -> anyhow::Result<String> {
+    let item = backend.registry.get(INCARNATION).await?;
+    let name = item.map(|item| String::from_utf8(item.value)).transpose();
+    Ok(name
+        .context("the name of this life of the data")?
+        .unwrap_or_default())
+}
+
+fn next(dir: &Path, parked: usize) -> String {
+    let key = if dir.join("root.key").exists() || std::env::var_os(ROOT_KEY).is_some() {
+        String::new()
+    } else {
+        format!(
+            "Put root.key into {} before you start: it was not in the backup.\n",
+            dir.display()
+        )
+    };
+    format!(
+        "{key}Nothing else may still run on the data that was backed up. Runs and changes of after the backup are not \
+         known here; tokens of before have ended; API keys and rights are as they were then: revoke again what was \
+         revoked since.\n{parked} open runs are parked. A change that may have been made since is looked up or put to \
+         you before it is made. Let them go on with\n\n  \
+         miractl run list --status parked\n  miractl run resume RUN"
+    )
+}

@@ -1,0 +1,183 @@
+//! Where settings come from, and what is said about those that are wrong.
+
+use anyhow::Result;
+use mirastack_tests::program;
+use mirastack_tests::story::root;
+use std::fs;
+use std::process::Output;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// A folder with a configuration in it.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new(text: &str) -> Self {
+        let desk = Self(tempfile::tempdir().expect("a folder"));
+        fs::write(desk.file(), text).expect("writable");
+        desk
+    }
+
+    fn file(&self) -> String {
+        self.0.path().join("mirastack.yaml").display().to_string()
+    }
+
+    async fn config(&self, args: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
+        let mut command = program::alone(&program::built("mirastack")?, self.0.path());
+        command
+            .arg("config")
+            .args(args)
+            .envs(environment.iter().copied());
+        Ok(Command::from(command).output().await?)
+    }
+
+    async fn shows(&self, args: &[&str], environment: &[(&str, &str)]) -> String {
+        let output = self.config(args, environment).await.expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    async fn refuses(&self) -> String {
+        let output = self
+            .config(&["--config", &self.file()], &[])
+            .await
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// The line of a setting: its value, and where it comes from.
+fn line(shown: &str, key: &str) -> (String, String) {
+    let found = shown.lines().find_map(|line| {
+        let (value, source) = line
+            .strip_prefix(key)?
+            .strip_prefix(": ")?
+            .split_once("# ")?;
+        Some((value.trim().to_owned(), source.to_owned()))
+    });
+    found.unwrap_or_else(|| panic!("no {key} in\n{shown}"))
+}
+
+#[tokio::test]
+async fn the_command_line_comes_before_the_environment_before_the_file_before_the_default() {
+    let desk = Desk::new("http: 127.0.0.1:1\ngrpc: 127.0.0.1:2\nkeep: 5d\nlog: debug\n");
+    let args = ["--config", &desk.file(), "--http", "127.0.0.1:3"];
+    let environment = [
+        ("MIRASTACK_HTTP", "127.0.0.1:4"),
+        ("MIRASTACK_GRPC", "127.0.0.1:5"),
+    ];
+    let shown = desk.shows(&args, &environment).await;
+    let is = |key: &str, value: &str, source: String| {
+        assert_eq!(line(&shown, key), (value.to_owned(), source), "{shown}");
+    };
+    is("http", "\"127.0.0.1:3\"", "flag --http".to_owned());
+    is(
+        "grpc",
+        "\"127.0.0.1:5\"",
+        "environment MIRASTACK_GRPC".to_owned(),
+    );
+    is("keep", "\"5d\"", format!("file {}:3:7", desk.file()));
+    is("keep_runs", "\"1000000\"", "default".to_owned());
+    is("log", "\"debug\"", format!("file {}:4:6", desk.file()));
+}
+
+#[tokio::test]
+async fn what_is_printed_is_a_file_that_means_the_same() {
+    let desk = Desk::new(
+        "tls: { cert: /a.pem, key: /b.pem }\nagent_networks: [10.0.0.0/8, 192.0.2.0/24]\n",
+    );
+    let first = desk.shows(&["--config", &desk.file()], &[]).await;
+    fs::write(desk.file(), &first).expect("writable");
+    let second = desk.shows(&["--config", &desk.file()], &[]).await;
+    for key in ["  cert", "  key", "agent_networks", "http", "plugins"] {
+        assert_eq!(
+            line(&first, key).0,
+            line(&second, key).0,
+            "{first}\n{second}"
+        );
+    }
+    assert_eq!(
+        line(&second, "agent_networks").0,
+        "[\"10.0.0.0/8\", \"192.0.2.0/24\"]"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_a_file_is_told_with_its_place_and_the_nearest_name() {
+    let desk = Desk::new(
+        "htpp: 127.0.0.1:1\ngrpc: nowhere\ntls:\n  crt: /a.pem\nkeep: [1d, 2d]\nhttp: 127.0.0.1:1\nhttp: 127.0.0.1:2\n",
+    );
+    let told = desk.refuses().await;
+    assert!(told.contains(":7:1: "), "a key twice: {told}");
+    let desk = Desk::new("htpp: 127.0.0.1:1\ngrpc: nowhere\ntls:\n  crt: /a.pem\nkeep: [1d, 2d]\n");
+    let told = desk.refuses().await;
+    for (place, what) in [
+        (":1:1: ", "there is no setting `htpp`; did you mean `http`?"),
+        (":2:7: ", "grpc: invalid socket address"),
+        (
+            ":4:3: ",
+            "there is no setting `tls.crt`; did you mean `tls.cert`?",
+        ),
+        (":5:7: ", "keep: "),
+    ] {
+        let found = told
+            .lines()
+            .any(|line| line.contains(place) && line.contains(what));
+        assert!(found, "{place}{what} in\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named() {
+    let desk = Desk::new("");
+    for path in [desk.0.path().join("missing.yaml"), desk.0.path().to_owned()] {
+        let path = path.display().to_string();
+        let output = desk
+            .config(&["--config", &path], &[])
+            .await
+            .expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains(&path), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_root_key_is_never_shown() {
+    let desk = Desk::new("");
+    let key = "5f".repeat(32);
+    let shown = desk.shows(&[], &[("MIRASTACK_ROOT_KEY", &key)]).await;
+    assert!(
+        !shown.contains(&key) && shown.contains("environment MIRASTACK_ROOT_KEY (hidden)"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn the_documented_file_names_every_setting_with_its_default() {
+    let example = root()
+        .expect("cargo runs the tests")
+        .join("docs/mirastack.yaml");
+    let text = fs::read_to_string(&example).expect("it is in the checkout");
+    let desk = Desk::new(&text);
+    let plain = desk.shows(&[], &[]).await;
+    let documented = desk.shows(&["--config", &desk.file()], &[]).await;
+    let values = |shown: &str| -> Vec<String> {
+        let lines = shown
+            .lines()
+            .map(|line| line.split("# ").next().unwrap_or_default());
+        lines.map(|line| line.trim_end().to_owned()).collect()
+    };
+    assert_eq!(values(&plain), values(&documented));
+    for line in plain
+        .lines()
+        .filter(|line| line.contains(": ") && !line.trim_start().starts_with('#'))
+    {
+        let key = line.split(':').next().unwrap_or_default().trim();
+        assert!(
+            text.contains(&format!("{key}:")),
+            "{key} is not in docs/mirastack.yaml"
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Bad days: each ends with a message that says what happened and what to do, and loses nothing.
+
+use anyhow::{Context as _, Result, ensure};
+use mirastack_tests::mirastack::{Mirastack, Setup};
+use mirastack_tests::process::{Process, Stream};
+use mirastack_tests::wait::until;
+use mirastack_tests::{person, program};
+use rusqlite::Connection;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// A folder with the data of a server that has ended.
+async fn left() -> Mirastack {
+    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+    let ended = server.process().terminate().await.expect("it ends");
+    assert!(ended.success(), "{ended}");
+    server
+}
+
+/// Runs `dev` on this data to its end, through `wrapper` if it has words, and answers what it says.
+async fn said(wrapper: &[&str], data: &Path) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let mirastack = program::built("mirastack")?;
+    let mut command = match wrapper.split_first() {
+        None => program::alone(&mirastack, folder.path()),
+        Some((first, rest)) => {
+            let mut command = program::alone(&program::on_path(&[*first])?, folder.path());
+            command.args(rest).arg(&mirastack);
+            command
+        }
+    };
+    command.arg("dev").arg("--data").arg(data);
+    command.args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+    let mut process = Process::spawn("said", command, folder.path())?;
+    let status = process.ended().await?;
+    ensure!(status.code() == Some(1), "{status}: {}", process.tail());
+    ensure!(
+        process.output(Stream::Stdout)?.is_empty(),
+        "it was never ready"
+    );
+    process.output(Stream::Stderr)
+}
+
+fn sql(server: &Mirastack, sql: &str) {
+    let conn = Connection::open(server.data().join("mirastack.db")).expect("it opens");
+    conn.execute_batch(sql).expect("it can be done");
+}
+
+#[tokio::test]
+async fn data_of_a_newer_version_is_left_to_that_version() {
+    let server = left().await;
+    sql(&server, "PRAGMA user_version = 99");
+    let said = said(&[], &server.data()).await.expect("it gives up");
+    assert!(
+        said.contains("data of version 99") && said.contains("run the version that wrote it"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_stops_the_start_with_both_times() {
+    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+    let api = server.api().await.expect("the key is good");
+    let run = person::starts(&api, "hello", &json!({}))
+        .await
+        .expect("accepted");
+    person::asked(&api, &run).await.expect("it asks");
+    server.process().kill().expect("it ran");
+    // As if what is stored had been written an hour from now.
+    sql(&server, "UPDATE run SET at = at + 3600000");
+    let said = said(&[], &server.data()).await.expect("it gives up");
+    assert!(
+        said.contains("unsafe clock: it says") && said.contains("set the clock right"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_is_named() {
+    let server = left().await;
+    let data = server.data();
+    let data = data.to_str().expect("UTF-8");
+    let script =
+        format!("mount --bind {data} {data} && mount -o remount,ro,bind {data} && exec \"$@\"");
+    let wrapper = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+    let said = said(&wrapper, &server.data()).await.expect("it gives up");
+    assert!(
+        said.contains("Read-only file system") && said.contains(data),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_of_somebody_else_is_named() {
+    let server = left().await;
+    let theirs = Command::new("chown")
+        .args(["-R", "65534"])
+        .arg(server.data())
+        .status();
+    assert!(theirs.expect("it runs").success());
+    // Root without its privilege to open everything is a user like others.
+    let wrapper = [
+        "setpriv",
+        "--bounding-set",
+        "-dac_override,-dac_read_search,-fowner",
+    ];
+    let said = said(&wrapper, &server.data()).await.expect("it gives up");
+    assert!(
+        said.contains("ermi") && said.contains(&server.data().display().to_string()),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_under_a_server_ends_it_before_it_accepts_anything_more() {
+    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+    let api = server.api().await.expect("the key is good");
+    fs::remove_dir_all(server.data()).expect("ours");
+    let accepted = person::starts(&api, "hello", &json!({})).await;
+    assert!(
+        accepted.is_err(),
+        "nothing that is accepted now would ever be found: {accepted:?}"
+    );
+    let ended = server.process().ended().await.expect("it ends by itself");
+    assert_eq!(ended.code(), Some(1), "no crash: {ended}");
+    let log = server.process().output(Stream::Stderr).expect("ours");
+    assert!(
+        log.contains("mirastack.db") && log.contains("removed, moved or replaced"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_backup_can_be_made_of_a_server_that_ended_badly() {
+    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+    let api = server.api().await.expect("the key is good");
+    let run = person::starts(&api, "hello", &json!({}))
+        .await
+        .expect("accepted");
+    server.process().kill().expect("it ran");
+    let file = server.data().with_file_name("after.backup");
+    let home = server.data().with_file_name("home");
+    let mut command = program::alone(&program::built("mirastack").expect("built"), &home);
+    let made = command
+        .arg("backup")
+        .arg(&file)
+        .arg("--data")
+        .arg(server.data())
+        .output();
+    assert!(made.expect("it runs").status.success());
+    server
+        .start_again()
+        .await
+        .expect("what it left is as it was");
+    let api = server.api().await.expect("the key is good");
+    until("the run", async || {
+        person::run(&api, &run).await.context("it is there")
+    })
+    .await
+    .expect("it was accepted");
+}
