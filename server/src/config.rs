@@ -177,7 +177,7 @@ fn add_all(
 
 /// The keys of the file: the flags of the verb that has all of them.
 fn keys(all: &Command) -> Vec<String> {
-    settings_of(all).map(|arg| key_of(arg)).collect()
+    settings_of(all).map(key_of).collect()
 }
 
 fn settings_of(verb: &Command) -> impl Iterator<Item = &Arg> {
