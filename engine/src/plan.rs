@@ -112,6 +112,25 @@ impl Tree {
     }
 }
 
+/// The places of a section's steps, each behind those that it waits for, and else as they are written. Steps that wait
+/// for each other in a circle are left out.
+pub(crate) fn in_order(steps: &[PlanStep]) -> Vec<usize> {
+    let mut order = Vec::with_capacity(steps.len());
+    let mut done = vec![false; steps.len()];
+    loop {
+        let before = order.len();
+        for (place, step) in steps.iter().enumerate() {
+            if !done[place] && step.needs.iter().all(|need| done[*need as usize]) {
+                done[place] = true;
+                order.push(place);
+            }
+        }
+        if order.len() == before {
+            return order;
+        }
+    }
+}
+
 impl Plan {
     /// The steps of a section.
     #[must_use]

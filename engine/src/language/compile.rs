@@ -10,7 +10,7 @@ use crate::expression::{self, Expression, Names, Object, Scope, Template, Type};
 use crate::language::read::join;
 use crate::language::{Fault, params, scopes};
 use crate::manifest::Actions;
-use crate::plan::{Plan, PlanStep, PlanTimeRange, PlanTrigger, Tree, Work};
+use crate::plan::{self, Plan, PlanStep, PlanTimeRange, PlanTrigger, Tree, Work};
 
 /// Collects faults while everything is compiled.
 pub(super) struct Compiler<'a> {
@@ -366,24 +366,13 @@ impl<'a> Compiler<'a> {
 
     /// Steps that wait for each other in a circle would never begin.
     fn check_order(&mut self, section: &str, steps: &[PlanStep]) {
-        let mut done = vec![false; steps.len()];
-        loop {
-            let ready = (0..steps.len())
-                .find(|i| !done[*i] && steps[*i].needs.iter().all(|n| done[*n as usize]));
-            match ready {
-                Some(index) => done[index] = true,
-                None => break,
-            }
-        }
-        let stuck: Vec<&str> = steps
-            .iter()
-            .zip(&done)
-            .filter(|(_, done)| !**done)
-            .map(|(s, _)| s.step.id.as_str())
-            .collect();
-        if let Some(first) = done.iter().position(|done| !done)
+        let order: BTreeSet<usize> = plan::in_order(steps).into_iter().collect();
+        let stuck = (0..steps.len()).filter(|place| !order.contains(place));
+        let stuck: Vec<usize> = stuck.collect();
+        if let Some(first) = stuck.first()
             && self.faults.is_empty()
         {
+            let stuck: Vec<&str> = stuck.iter().map(|i| steps[*i].step.id.as_str()).collect();
             let message = format!(
                 "these steps wait for each other, or for one that does: {}",
                 stuck.join(", ")

@@ -7,6 +7,7 @@ use crate::definition::OnTimeout;
 use crate::event::{ApprovalState, Event, Failure, RunStatus, Section, StepStatus};
 use crate::facts::Rejection;
 use crate::id::StepNo;
+use crate::plan::{PlanStep, in_order};
 use crate::principal::Principal;
 use crate::run::draft::{Decided, Draft, failure};
 use crate::run::scope::Fail;
@@ -149,19 +150,25 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Adds all steps of a section, each after those that it needs are known.
+    /// Adds all steps of a section, each behind those that it needs.
     pub(super) fn add_steps(&mut self, section: Section) {
         let base = u32::try_from(self.state.steps.count()).expect("bounded by 10,000 steps");
-        for (index, step) in (0u32..).zip(self.plan.section(section)) {
-            let needs = step.needs.iter().map(|need| StepNo(base + need)).collect();
+        let steps = self.plan.section(section);
+        let order = in_order(steps);
+        let mut numbers = vec![StepNo(base); steps.len()];
+        for (number, place) in (base..).zip(&order) {
+            numbers[*place] = StepNo(number);
+        }
+        for place in order {
+            let PlanStep { step, needs, .. } = &steps[place];
             let origin = crate::event::Origin::Written {
                 section,
-                index,
-                needs,
+                index: u32::try_from(place).expect("bounded by 1,000 steps"),
+                needs: needs.iter().map(|need| numbers[*need as usize]).collect(),
             };
             self.emit(Event::StepAdded {
-                step: StepNo(base + index),
-                name: step.step.id.clone(),
+                step: numbers[place],
+                name: step.id.clone(),
                 origin,
             });
         }

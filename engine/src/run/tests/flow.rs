@@ -250,3 +250,21 @@ fn the_first_event_is_always_run_created() {
     let events = bench.records[0].events().expect("events");
     assert!(matches!(events[..], [Event::RunCreated(_)]));
 }
+
+#[test]
+fn a_step_may_need_one_that_is_written_below_it() {
+    let text = r#"
+workflow: w
+steps:
+  - { id: a, needs: [c], uses: demo/read, with: { key: k } }
+  - { id: b, needs: [], uses: demo/read, with: { key: "${{ steps.c.output.value }}" } }
+  - { id: c, needs: [], uses: demo/read, with: { key: k } }
+"#;
+    let mut bench = Bench::started(text, json!({}));
+    assert_eq!(bench.owed(), ["c"]);
+    bench.succeed("c", json!({"value": "v"}));
+    assert_eq!(bench.owed(), ["a", "b"]);
+    bench.succeed("a", json!({}));
+    bench.succeed("b", json!({}));
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+}
