@@ -24,6 +24,8 @@ impl Draft<'_> {
             }
             if head.halted {
                 self.halt_open_steps();
+            } else if head.timed_out {
+                self.end_doubts();
             }
             self.tend_fan_outs()?;
             let Some(no) = self.head().ready.first().copied() else {
@@ -146,21 +148,26 @@ impl Draft<'_> {
         }
     }
 
+    /// What is in doubt in a handler when the run's time is over.
+    fn end_doubts(&mut self) {
+        let open: Vec<StepNo> = self.head().open.iter().rev().copied().collect();
+        for no in open {
+            if self.step(no).at == At::Doubt {
+                self.end_doubt(no);
+            }
+        }
+    }
+
     /// Cancel or the run's time-out make an open doubt final; on a failure the person may still settle it.
     fn end_doubt(&mut self, no: StepNo) {
-        let stop = self.head().stop.as_ref().map(|s| s.status);
-        if matches!(stop, Some(RunStatus::Cancelled | RunStatus::TimedOut)) {
+        if self.head().cancelled || self.head().timed_out {
             let message = "the run was stopped while it was not known whether the change was made";
             self.end_step(no, StepStatus::InDoubt, failure(Code::InDoubt, message));
         }
     }
 
     fn leave_section(&mut self) -> Decided {
-        let failed = self
-            .head()
-            .stop
-            .as_ref()
-            .is_some_and(|s| s.status != RunStatus::Cancelled);
+        let failed = self.head().stop.is_some() && !self.head().cancelled;
         let next = match self.head().section {
             Section::Steps if failed && !self.plan.on_failure.is_empty() => {
                 Some(Section::OnFailure)

@@ -4,12 +4,10 @@
 
 use std::sync::Arc;
 
-use crate::event::{
-    ApprovalState, Event, Failure, Origin, RunStatus, Section, SkipReason, StepStatus,
-};
+use crate::event::{ApprovalState, Event, Failure, Origin, SkipReason, StepStatus};
 use crate::id::{Attempt, StepNo};
 use crate::principal::Permission;
-use crate::run::state::{At, Consent, End, FanOut, State, Step, Steps, Stop, Try};
+use crate::run::state::{At, Consent, End, FanOut, State, Step, Steps, Try};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -402,48 +400,6 @@ impl<S: Steps> State<S> {
         if is_ready {
             self.head.ready.insert(step);
         }
-    }
-
-    fn cancelled(&mut self, code: &str, reason: Option<&str>) {
-        let failure = Failure {
-            code: code.to_owned(),
-            message: reason.unwrap_or("the run was cancelled").to_owned(),
-            retryable: false,
-            not_made: false,
-            step: None,
-        };
-        self.stopping(RunStatus::Cancelled, failure);
-        self.head.parked = None;
-    }
-
-    fn stopping(&mut self, status: RunStatus, failure: Failure) {
-        self.head.stop.get_or_insert(Stop { status, failure });
-        self.head.halted = true;
-    }
-
-    fn timed_out(&mut self) {
-        let failure = Failure {
-            code: crate::code::Code::Timeout.as_str().to_owned(),
-            message: "the run took longer than its timeout".to_owned(),
-            retryable: false,
-            not_made: false,
-            step: None,
-        };
-        self.stopping(RunStatus::TimedOut, failure);
-    }
-
-    fn entered(&mut self, section: Section) {
-        self.head.section = section;
-        self.head.halted = false;
-        self.head.left = 0;
-    }
-
-    fn run_ended(&mut self, end: End, at: Timestamp) {
-        self.head.end = Some(end);
-        self.head.ended_at = Some(at);
-        self.head.parked = None;
-        self.head.ready.clear();
-        self.head.open.clear();
     }
 
     /// Whether a step changes a system.

@@ -1,7 +1,7 @@
 //! `Cancel`: a person, or an alert that resolved.
 
 use crate::code::Code;
-use crate::event::{RunStatus, Section};
+use crate::event::Section;
 use crate::principal::Principal;
 use crate::run::draft::{Decided, Draft};
 
@@ -16,11 +16,7 @@ impl Draft<'_> {
         if if_unchanged && head.changed {
             return Ok(());
         }
-        let already = head
-            .stop
-            .as_ref()
-            .is_some_and(|s| s.status == RunStatus::Cancelled);
-        if already && (head.halted || head.section == Section::Steps) {
+        if head.cancelled && (head.halted || head.section == Section::Steps) {
             return Ok(());
         }
         let code = if if_unchanged {

@@ -1,11 +1,42 @@
-//! Whether a run goes on by itself at once: a decision whose record was full has left something to do.
+//! When a run needs its owner by itself: at a time, or at once, where a decision whose record was full left something.
 
 use crate::id::StepNo;
 use crate::run::state::{At, State, Step, Steps};
+use crate::time::Timestamp;
 
 impl<S: Steps> State<S> {
+    /// When the owner must look at the run again; `Some` of the past means at once.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        let head = &self.head;
+        if head.end.is_some() || head.parked.is_some() {
+            return None;
+        }
+        if head.started_at.is_none() || self.goes_on() {
+            return Some(head.created_at);
+        }
+        let steps = head
+            .open
+            .iter()
+            .filter_map(|no| self.steps.get(*no))
+            .filter_map(step_due);
+        let start_by = head
+            .created
+            .start_by
+            .filter(|_| !head.touched && head.stop.is_none());
+        let over = (!head.timed_out).then(|| self.over_at());
+        steps.chain(start_by).chain(over).min()
+    }
+
+    /// When the run's time is over.
+    #[must_use]
+    pub fn over_at(&self) -> Timestamp {
+        let timeout = crate::duration::Duration::from_millis(self.head.created.timeout_ms);
+        self.head.created_at.plus(timeout)
+    }
+
     /// Whether a wake now has something to do, whatever the time is. Of a run that was started and is not over.
-    pub(super) fn goes_on(&self) -> bool {
+    fn goes_on(&self) -> bool {
         let head = &self.head;
         let was_left = |no: &StepNo| self.steps.get(*no).is_some_and(|s| self.was_left(s));
         !head.ready.is_empty() || head.left == 0 || head.open.iter().any(was_left)
@@ -20,5 +51,20 @@ impl<S: Steps> State<S> {
             At::Dispatched { look_up, .. } => halted && !look_up,
             At::Nothing | At::Granted { .. } | At::Settlement { .. } | At::Doubt => false,
         }
+    }
+}
+
+/// When a step needs to be looked at.
+fn step_due(step: &Step) -> Option<Timestamp> {
+    match &step.at {
+        At::Wait { until } => Some(*until),
+        At::Retry { at } | At::Settlement { at } => Some(*at),
+        At::Approval => step.approval.as_ref().map(|c| c.asked.expires_at),
+        At::Nothing
+        | At::Prepared
+        | At::Dispatched { .. }
+        | At::Granted { .. }
+        | At::Doubt
+        | At::Items => None,
     }
 }

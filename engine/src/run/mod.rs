@@ -11,6 +11,7 @@ mod cancel;
 mod decide;
 mod draft;
 mod due;
+mod ending;
 mod fan_out;
 mod lose;
 mod outcome;
@@ -113,6 +114,8 @@ impl Run {
             ended_at: None,
             section: Section::Steps,
             stop: None,
+            cancelled: false,
+            timed_out: false,
             halted: false,
             vars: Arc::default(),
             names: Arc::default(),

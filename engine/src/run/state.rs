@@ -72,6 +72,10 @@ pub struct Head {
     pub section: Section,
     /// Why the run does not end as it was meant to; the first reason stays.
     pub stop: Option<Stop>,
+    /// Whether somebody cancelled it, whatever stopped it first.
+    pub cancelled: bool,
+    /// Whether its time is over, whatever stopped it first.
+    pub timed_out: bool,
     /// Whether no further step of the present section starts.
     pub halted: bool,
     /// The workflow's `vars`.
@@ -368,50 +372,5 @@ impl<S: Steps> State<S> {
             | At::Granted { .. }
             | At::Settlement { .. } => false,
         }
-    }
-
-    /// When the owner must look at the run again; `Some` of the past means at once.
-    #[must_use]
-    pub fn due(&self) -> Option<Timestamp> {
-        let head = &self.head;
-        if head.end.is_some() || head.parked.is_some() {
-            return None;
-        }
-        if head.started_at.is_none() || self.goes_on() {
-            return Some(head.created_at);
-        }
-        let steps = head
-            .open
-            .iter()
-            .filter_map(|no| self.steps.get(*no))
-            .filter_map(step_due);
-        let start_by = head
-            .created
-            .start_by
-            .filter(|_| !head.touched && head.stop.is_none());
-        let over = head.stop.is_none().then(|| self.over_at());
-        steps.chain(start_by).chain(over).min()
-    }
-
-    /// When the run's time is over.
-    #[must_use]
-    pub fn over_at(&self) -> Timestamp {
-        let timeout = crate::duration::Duration::from_millis(self.head.created.timeout_ms);
-        self.head.created_at.plus(timeout)
-    }
-}
-
-/// When a step needs to be looked at.
-fn step_due(step: &Step) -> Option<Timestamp> {
-    match &step.at {
-        At::Wait { until } => Some(*until),
-        At::Retry { at } | At::Settlement { at } => Some(*at),
-        At::Approval => step.approval.as_ref().map(|c| c.asked.expires_at),
-        At::Nothing
-        | At::Prepared
-        | At::Dispatched { .. }
-        | At::Granted { .. }
-        | At::Doubt
-        | At::Items => None,
     }
 }

@@ -25,7 +25,7 @@ impl Draft<'_> {
         if self.head().started_at.is_none() {
             self.start()?;
         }
-        if self.head().stop.is_none() && self.state.over_at() <= self.now {
+        if !self.head().timed_out && self.state.over_at() <= self.now {
             self.emit(Event::RunTimedOut);
         }
         self.do_what_is_due()?;

@@ -5,8 +5,9 @@ use serde_json::json;
 use super::bench::{Bench, failure, principal, refused};
 use crate::code::Code;
 use crate::command::Command;
-use crate::event::{RunStatus, StepStatus};
+use crate::event::{ApprovalState, RunStatus, StepStatus};
 use crate::facts::Rejection;
+use crate::run::At;
 
 const MIXED: &str = r#"
 workflow: w
@@ -143,4 +144,80 @@ fn a_run_cancelled_before_it_was_taken_up_just_ends() {
     bench.cancel();
     assert_eq!(bench.run_status(), RunStatus::Cancelled);
     assert!(bench.wake().is_empty());
+}
+
+const HANDLED: &str = r#"
+workflow: w
+timeout: 1h
+steps:
+  - { id: bad, needs: [], uses: demo/read, with: { key: k } }
+  - { id: change, needs: [], uses: demo/change, with: { key: k } }
+on_failure: [{ id: sorry, uses: demo/change, with: { key: k } }]
+finally: [{ id: last, wait: 2h }]
+"#;
+
+/// A run of which one step has failed while the call of another was granted.
+fn failed_beside_a_grant() -> Bench {
+    let mut bench = Bench::started(HANDLED, json!({}));
+    bench.decide("change", "erik", true).expect("may");
+    bench.begin("change").expect("granted");
+    bench.fail("bad", false);
+    bench
+}
+
+fn in_doubt(bench: &mut Bench, name: &str) {
+    bench.lose(name, true, true).expect("current");
+    bench.wake();
+    assert_eq!(bench.step(name).at, At::Doubt);
+}
+
+#[test]
+fn a_cancel_makes_a_doubt_final_also_after_a_failure() {
+    let mut bench = Bench::started(HANDLED, json!({}));
+    bench.decide("change", "erik", true).expect("may");
+    bench.begin("change").expect("granted");
+    in_doubt(&mut bench, "change");
+    bench.fail("bad", false);
+    assert_eq!(bench.step("change").at, At::Doubt, "a person may say");
+    bench.cancel();
+    assert_eq!(bench.step("change").at, At::Nothing);
+    assert_eq!(bench.status("change"), StepStatus::InDoubt);
+    assert_eq!(bench.status("last"), StepStatus::Waiting);
+}
+
+#[test]
+fn a_time_out_makes_a_doubt_final_also_after_a_failure() {
+    let mut bench = Bench::started(HANDLED, json!({}));
+    bench.decide("change", "erik", true).expect("may");
+    bench.begin("change").expect("granted");
+    in_doubt(&mut bench, "change");
+    bench.fail("bad", false);
+    bench.later(3_600_000);
+    assert_eq!(bench.step("change").at, At::Nothing);
+    assert_eq!(bench.status("sorry"), StepStatus::Waiting);
+}
+
+#[test]
+fn a_cancel_after_a_failure_leaves_out_on_failure() {
+    let mut bench = failed_beside_a_grant();
+    bench.cancel();
+    bench.succeed("change", json!({}));
+    assert!(bench.run.state().named("sorry").is_none());
+    bench.later(7_200_000);
+    assert_eq!(bench.run_status(), RunStatus::Failed);
+}
+
+#[test]
+fn a_time_out_ends_the_doubts_of_handlers_and_does_not_cut_them() {
+    let mut bench = failed_beside_a_grant();
+    bench.succeed("change", json!({}));
+    bench.decide("sorry", "erik", true).expect("may");
+    bench.begin("sorry").expect("granted");
+    in_doubt(&mut bench, "sorry");
+    bench.later(3_600_000);
+    assert_eq!(bench.step("sorry").at, At::Nothing);
+    assert_eq!(bench.status("last"), StepStatus::Waiting);
+    bench.later(7_200_000);
+    assert_eq!(bench.status("last"), StepStatus::Succeeded);
+    assert_eq!(bench.run_status(), RunStatus::Failed);
 }
