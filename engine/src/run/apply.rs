@@ -293,10 +293,18 @@ impl<S: Steps> State<S> {
     }
 
     fn not_called(&mut self, step: StepNo, attempt: Attempt, at: Timestamp) {
+        self.told(step, attempt);
         self.attempt_over(step, attempt, None, at);
+    }
+
+    /// What became of this call is known. Of calls before it that is known only where a look-up told it.
+    fn told(&mut self, step: StepNo, attempt: Attempt) {
         self.on(step, |s| {
-            s.unknown_since = None;
-            s.vague_lookups = 0;
+            let looked_up = matches!(s.at, At::Dispatched { look_up: true, .. });
+            if looked_up || s.unknown_from == Some(attempt) {
+                s.unknown_since = None;
+                s.vague_lookups = 0;
+            }
         });
     }
 
@@ -313,18 +321,22 @@ impl<S: Steps> State<S> {
 
     fn attempt_failed(&mut self, step: StepNo, attempt: Attempt, failure: &Failure, at: Timestamp) {
         self.head.touched = true;
+        self.told(step, attempt);
         self.attempt_over(step, attempt, Some(failure), at);
         self.on(step, |s| {
             s.failed_tries += 1;
             s.lost = 0;
-            s.unknown_since = None;
         });
     }
 
     fn unsettled(&mut self, step: StepNo, when: Timestamp, at: Timestamp) {
         self.on(step, |s| {
-            s.unknown_since.get_or_insert(at);
-            if matches!(s.at, At::Dispatched { look_up: true, .. }) {
+            if let At::Granted { attempt, .. } = s.at {
+                if s.unknown_since.is_none() {
+                    s.unknown_from = Some(attempt);
+                }
+                s.unknown_since = Some(when);
+            } else {
                 s.vague_lookups += 1;
             }
             s.at = At::Settlement { at: when };

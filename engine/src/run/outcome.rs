@@ -4,7 +4,7 @@ use crate::code::Code;
 use crate::definition::OnReject;
 use crate::event::{ApprovalState, Event, Failure, RunStatus, Section, SkipReason, StepStatus};
 use crate::id::StepNo;
-use crate::run::draft::Draft;
+use crate::run::draft::{Draft, failure};
 use crate::value::{Made, Value};
 
 impl Draft<'_> {
@@ -17,8 +17,9 @@ impl Draft<'_> {
     }
 
     /// The step ended otherwise; nothing follows from it for the run.
-    pub(super) fn end_step(&mut self, no: StepNo, status: StepStatus, mut failure: Failure) {
+    pub(super) fn end_step(&mut self, no: StepNo, status: StepStatus, failure: Failure) {
         self.close_consent(no);
+        let (status, mut failure) = self.as_far_as_known(no, status, failure);
         failure
             .step
             .get_or_insert_with(|| self.step(no).name.clone());
@@ -29,8 +30,28 @@ impl Draft<'_> {
         });
     }
 
-    /// The step failed, and with it the run, unless that is allowed.
+    /// While a call of unknown outcome may have made the change, nothing that came after it tells how the step ended.
+    fn as_far_as_known(
+        &self,
+        no: StepNo,
+        status: StepStatus,
+        why: Failure,
+    ) -> (StepStatus, Failure) {
+        if self.step(no).unknown_since.is_none() || status == StepStatus::InDoubt {
+            return (status, why);
+        }
+        let message = format!("{}; an earlier call may have made the change", why.message);
+        (StepStatus::InDoubt, failure(Code::InDoubt, message))
+    }
+
+    /// The step failed, and with it the run, unless that is allowed; or a person must say what an earlier call did.
     pub(super) fn fail(&mut self, no: StepNo, status: StepStatus, failure: Failure) {
+        if self.step(no).unknown_since.is_some() && !self.head().halted {
+            let why = &failure.message;
+            let reason = format!("an earlier call may have made the change, and then: {why}");
+            self.doubt(no, &reason);
+            return;
+        }
         self.end_step(no, status, failure.clone());
         if !self.written(no).step.continue_on_error {
             self.stop(no, RunStatus::Failed, failure);

@@ -18,11 +18,12 @@ impl Draft<'_> {
     /// The outcome of a granted call is unknown: settled once the process that got it is dead, else once its time is over.
     pub(super) fn unsettled(&mut self, no: StepNo, plugin_dead: bool) {
         let step = self.step(no);
-        let At::Granted { start_by, at, .. } = step.at else {
+        let At::Granted { start_by, .. } = step.at else {
             return;
         };
         let timeout = step.call.as_ref().map_or(0, |c| c.timeout_ms);
-        let over = start_by.max(at.plus(Duration::from_millis(timeout)));
+        // The call may have begun as late as that.
+        let over = start_by.plus(Duration::from_millis(timeout));
         let when = if plugin_dead {
             self.now
         } else {
@@ -33,13 +34,23 @@ impl Draft<'_> {
 
     pub(super) fn settle(&mut self, no: StepNo) -> Decided {
         let step = self.step(no);
-        let (lookup, idempotent) = self
-            .state
-            .action(step)
-            .map_or((false, false), |a| (a.lookup, a.idempotent));
+        let lookup = self.state.action(step).is_some_and(|a| a.lookup);
         if lookup && step.vague_lookups < VAGUE_MAX {
             self.look_up(no);
-        } else if idempotent && !self.head().halted && unanswered(step) < UNANSWERED_MAX {
+        } else {
+            self.settle_unseen(
+                no,
+                "the call was sent, its answer was lost, and nothing that could be tried has told its outcome",
+            );
+        }
+        Ok(())
+    }
+
+    /// Nobody can look: the call is repeated where that is harmless, else a person is asked.
+    fn settle_unseen(&mut self, no: StepNo, why: &str) {
+        let step = self.step(no);
+        let idempotent = self.state.action(step).is_some_and(|a| a.idempotent);
+        if idempotent && !self.head().halted && unanswered(step) < UNANSWERED_MAX {
             self.dispatch(no);
         } else if self.head().halted {
             let message = "the run was stopped, and it is not known whether the change was made";
@@ -47,12 +58,8 @@ impl Draft<'_> {
         } else if crate::planted!("doubt_run_again") {
             self.dispatch(no);
         } else {
-            self.doubt(
-                no,
-                "the call was sent, its answer was lost, and nothing that could be tried has told its outcome",
-            );
+            self.doubt(no, why);
         }
-        Ok(())
     }
 
     pub(super) fn look_up(&mut self, no: StepNo) {
@@ -87,6 +94,7 @@ impl Draft<'_> {
                 "a look-up found that the change was not made",
             )
         };
+        self.emit(Event::AttemptNotCalled { step: no, attempt });
         if self.head().halted {
             self.end_step(no, StepStatus::Cancelled, why);
             return;
@@ -100,24 +108,21 @@ impl Draft<'_> {
             self.fail(no, StepStatus::Failed, lost);
             return;
         }
-        self.emit(Event::AttemptNotCalled { step: no, attempt });
         self.dispatch(no);
     }
 
     pub(super) fn cannot_tell(&mut self, no: StepNo, reason: &str) {
         let vague = self.step(no).vague_lookups;
-        if vague + 1 >= VAGUE_MAX {
-            self.doubt(
-                no,
-                &format!("looking up what became of the call did not help: {reason}"),
-            );
-            return;
-        }
-        let wait = Duration::from_millis(1_000 << vague.min(5));
+        let is_last = vague + 1 >= VAGUE_MAX;
+        let wait = Duration::from_millis(if is_last { 0 } else { 1_000 << vague });
         self.emit(Event::SettlementScheduled {
             step: no,
             at: self.now.plus(wait),
         });
+        if is_last {
+            let why = format!("looking up what became of the call did not help: {reason}");
+            self.settle_unseen(no, &why);
+        }
     }
 
     pub(super) fn doubt(&mut self, no: StepNo, reason: &str) {

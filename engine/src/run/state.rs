@@ -166,8 +166,10 @@ pub struct Step {
     pub lost: u32,
     /// Look-ups that could not tell, in a row.
     pub vague_lookups: u32,
-    /// When the first call of unknown outcome was made, while that is not settled.
+    /// When the last call of unknown outcome was over at the latest, while that is not settled.
     pub unknown_since: Option<Timestamp>,
+    /// The first of the calls that `unknown_since` is about.
+    pub unknown_from: Option<Attempt>,
     /// After so many restores of the run somebody looked what had become of the step. Fewer than there were: it may
     /// have been done after the backup.
     pub sure_after: u32,

@@ -23,6 +23,7 @@ impl Step {
             lost: 0,
             vague_lookups: 0,
             unknown_since: None,
+            unknown_from: None,
             sure_after: 0,
             output: None,
             failure: None,

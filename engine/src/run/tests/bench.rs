@@ -68,6 +68,11 @@ pub(super) fn actions() -> Actions {
             idempotent: true,
             ..action("put", Permission::Modify)
         },
+        Action {
+            lookup: true,
+            idempotent: true,
+            ..action("either", Permission::Modify)
+        },
         action("drop", Permission::Admin),
     ];
     all.into_iter()

@@ -74,8 +74,8 @@ fn it_is_settled_only_when_the_call_cannot_be_under_way_any_more() {
     let mut bench = granted("change");
     bench.lose("a", true, false).expect("current");
     assert!(
-        bench.later(599_999).is_empty(),
-        "the call's own deadline is 10 min"
+        bench.later(629_999).is_empty(),
+        "it may begin within 30 s, and then take 10 min"
     );
     bench.later(1);
     assert_eq!(bench.status("a"), StepStatus::InDoubt);
@@ -265,4 +265,73 @@ fn an_idempotent_change_that_is_never_answered_ends_with_a_person() {
         unanswered(&mut bench);
     }
     assert_eq!(bench.status("a"), StepStatus::InDoubt);
+}
+
+#[test]
+fn where_looking_does_not_help_a_harmless_call_is_repeated() {
+    let mut bench = granted("either");
+    bench.lose("a", true, true).expect("current");
+    for _ in 0..5 {
+        bench.later(60_000);
+        let reason = "down".to_owned();
+        bench
+            .report("a", Outcome::LookedUpUnknown { reason })
+            .expect("current");
+    }
+    let job = bench.run.job(bench.no("a")).expect("a job");
+    assert_eq!(job.kind, crate::job::JobKind::Call);
+    bench.begin("a").expect("a grant of its own");
+}
+
+/// A call whose outcome is not known, handed out again because that is harmless.
+fn repeated() -> Bench {
+    let mut bench = granted("put");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    assert_eq!(bench.owed(), ["a"]);
+    bench
+}
+
+fn failed_in(bench: &mut Bench) {
+    let failure = failure(false, true);
+    bench
+        .report("a", Outcome::Failed { failure })
+        .expect("current");
+}
+
+#[test]
+fn what_a_lost_call_did_is_not_forgotten_when_it_is_repeated() {
+    let mut cancelled = repeated();
+    cancelled.cancel();
+    assert_eq!(cancelled.status("a"), StepStatus::InDoubt);
+    assert_eq!(cancelled.run_status(), RunStatus::Cancelled);
+
+    let mut failed = repeated();
+    failed.begin("a").expect("granted");
+    failed_in(&mut failed);
+    assert_eq!(failed.status("a"), StepStatus::InDoubt);
+    assert_eq!(failed.run_status(), RunStatus::Waiting, "for a person");
+
+    let mut given_back = repeated();
+    given_back.begin("a").expect("granted");
+    let reason = "draining".to_owned();
+    given_back
+        .report("a", Outcome::NotCalled { reason })
+        .expect("current");
+    given_back.cancel();
+    assert_eq!(given_back.status("a"), StepStatus::InDoubt);
+
+    let mut withdrawn = repeated();
+    let gone = crate::facts::Standing { role: None };
+    withdrawn.facts.standing.insert(principal("erik"), gone);
+    withdrawn.begin("a").expect("decided");
+    assert_eq!(withdrawn.status("a"), StepStatus::InDoubt);
+}
+
+#[test]
+fn a_late_word_of_the_only_call_tells_everything() {
+    let mut bench = granted("put");
+    bench.lose("a", true, false).expect("current");
+    failed_in(&mut bench);
+    assert_eq!(bench.status("a"), StepStatus::Failed);
 }
