@@ -13,7 +13,7 @@ use crate::principal::Principal;
 use crate::run::begin::may_decide;
 use crate::run::draft::{Decided, Draft, failure, limit};
 use crate::run::scope::Fail;
-use crate::run::state::{Consent, Steps};
+use crate::run::state::{Consent, State, Steps};
 use crate::value::{INLINE_BYTES_MAX, Labels, Made, Value};
 
 /// How long the question stands when nothing is written about it.
@@ -129,18 +129,14 @@ impl Draft<'_> {
         else {
             return Ok(());
         };
+        if self.state.is_decided(command) && !crate::planted!("deduplicated_by_id_only") {
+            return Ok(());
+        }
         let no = approval.step;
         let consent = self.asked_for(approval)?;
         if consent.asked.bytes.digest != *digest {
             let message = "the digest is not that of what is asked now: look at the approval again";
             return Err(Rejection::refused(Code::ApprovalChanged, message));
-        }
-        let same = consent
-            .decisions
-            .iter()
-            .any(|(d, _)| d.who == *who && d.approve == *approve);
-        if same && !crate::planted!("deduplicated_by_id_only") {
-            return Ok(());
         }
         self.check_may_decide(consent, who, *approve)?;
         let decision = Decision {
@@ -161,19 +157,18 @@ impl Draft<'_> {
     }
 
     fn asked_for(&self, id: &ApprovalId) -> Decided<&Consent> {
-        let consent = self
-            .state
-            .steps
-            .get(id.step)
-            .and_then(|s| s.approval.as_deref());
-        let consent =
-            consent.filter(|c| c.asked.asking == id.asking && self.head().key.run == id.run);
+        let consent = self.state.asked_for(id);
         consent.ok_or_else(|| Rejection::refused(Code::NotFound, "the run has no such approval"))
     }
 
     fn check_may_decide(&self, consent: &Consent, who: &Principal, approve: bool) -> Decided {
         if consent.state != ApprovalState::Pending {
             let message = format!("the approval is {} already", state_name(consent.state));
+            return Err(Rejection::refused(Code::ApprovalClosed, message));
+        }
+        // The wake that closes it may be late; of a parked run there is none.
+        if consent.asked.expires_at <= self.now {
+            let message = format!("the approval has expired at {}", consent.asked.expires_at);
             return Err(Rejection::refused(Code::ApprovalClosed, message));
         }
         let permission = consent.asked.permission;
@@ -228,6 +223,30 @@ impl Draft<'_> {
             no,
             failure(Code::Rejected, format!("{who} rejected it{why}")),
         );
+    }
+}
+
+impl<S: Steps> State<S> {
+    fn asked_for(&self, id: &ApprovalId) -> Option<&Consent> {
+        let consent = self.steps.get(id.step)?.approval.as_deref()?;
+        (consent.asked.asking == id.asking && self.head.key.run == id.run).then_some(consent)
+    }
+
+    /// Whether somebody decides what they have decided already: that is so, also when the run has ended since.
+    pub(super) fn is_decided(&self, command: &Command) -> bool {
+        let Command::Decide {
+            approval,
+            digest,
+            who,
+            approve,
+            ..
+        } = command
+        else {
+            return false;
+        };
+        let same = |d: &Decision| d.who == *who && d.approve == *approve && d.digest == *digest;
+        self.asked_for(approval)
+            .is_some_and(|consent| consent.decisions.iter().any(|(d, _)| same(d)))
     }
 }
 

@@ -26,6 +26,9 @@ impl Run {
             return Ok(Decision::default());
         }
         if self.state.head.end.is_some() {
+            if self.state.is_decided(&asked.command) {
+                return Ok(Decision::default());
+            }
             return after_the_end(&asked.command);
         }
         let now = now.max(self.at);

@@ -245,3 +245,28 @@ steps: [{ id: change, uses: demo/change, with: { key: "Bearer ${{ secrets.token 
         "settings"
     );
 }
+
+#[test]
+fn nobody_consents_after_the_approval_has_expired() {
+    let mut bench = asking(1);
+    bench.now = crate::time::Timestamp::from_millis(bench.now.millis() + 30 * 60_000);
+    for approve in [true, false] {
+        let decided = bench.decide("change", "erik", approve);
+        assert_eq!(refused(decided), Code::ApprovalClosed, "no wake came yet");
+    }
+}
+
+#[test]
+fn ones_own_same_decision_is_so_also_after_the_end() {
+    let mut bench = asking(1);
+    bench.decide("change", "erik", true).expect("may");
+    bench.begin("change").expect("granted");
+    bench.succeed("change", json!({}));
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+    let again = bench.decide("change", "erik", true).expect("it is so");
+    assert!(again.is_empty());
+    for (who, approve) in [("erik", false), ("eva", true)] {
+        let other = bench.decide("change", who, approve);
+        assert_eq!(refused(other), Code::ApprovalClosed);
+    }
+}
