@@ -1,5 +1,4 @@
 //! A workflow as data: what the language module makes of a document, and what a run pins by digest.
-//!
 //! Expressions and templates are kept as their source text; [`crate::plan`] compiles them.
 
 mod hook;
@@ -274,8 +273,9 @@ pub enum MaxFailed {
 /// How often a step is tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Calls, the first included (1 to 100).
-    pub attempts: u32,
+    /// Calls, the first included (1 to 100); when absent, what the action's level says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     /// Before the second call.
     pub delay: Duration,
     /// Each further delay is so many times the one before.

@@ -268,8 +268,7 @@ impl Reader {
         Some(Retry {
             attempts: fields
                 .get("attempts")
-                .and_then(|n| self.number(n, &fields.at("attempts"), 1, 100))
-                .unwrap_or(3),
+                .and_then(|n| self.number(n, &fields.at("attempts"), 1, 100)),
             delay,
             factor: fields
                 .get("factor")

@@ -118,7 +118,8 @@ impl Draft<'_> {
         let is_read = action.is_none_or(|a| a.permission == Permission::Read);
         let safe = is_read || why.not_made || action.is_some_and(|a| a.idempotent);
         let written = self.written(no).step.retry.as_ref();
-        let attempts = written.map_or(if is_read { READ_ATTEMPTS } else { 1 }, |r| r.attempts);
+        let attempts = written.and_then(|r| r.attempts);
+        let attempts = attempts.unwrap_or(if is_read { READ_ATTEMPTS } else { 1 });
         if self.head().halted || !safe || step.failed_tries >= attempts {
             return Ok(None);
         }

@@ -335,3 +335,16 @@ fn a_late_word_of_the_only_call_tells_everything() {
     failed_in(&mut bench);
     assert_eq!(bench.status("a"), StepStatus::Failed);
 }
+
+#[test]
+fn a_change_is_called_once_unless_more_is_written() {
+    let text = "workflow: w\nsteps: [{ id: a, uses: demo/change, with: { key: k }, retry: { delay: 5s } }]\n";
+    let mut bench = Bench::started(text, json!({}));
+    bench.decide("a", "erik", true).expect("may");
+    bench.begin("a").expect("granted");
+    let failure = failure(true, true);
+    bench
+        .report("a", Outcome::Failed { failure })
+        .expect("current");
+    assert_eq!(bench.run_status(), RunStatus::Failed);
+}
