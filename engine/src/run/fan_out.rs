@@ -210,7 +210,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn item(&self, of: StepNo, index: u32) -> Decided<Json> {
+    pub(super) fn item(&self, of: StepNo, index: u32) -> Decided<Json> {
         let items = self.step(of).fan_out.as_deref().map(|f| &f.items);
         let items = items.expect("an item belongs to an opened fan-out");
         Ok(self

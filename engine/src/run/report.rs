@@ -132,9 +132,16 @@ impl Draft<'_> {
 
     /// `retry.if` decides where it is written, and otherwise what the plugin says.
     fn retry_is_wanted(&self, no: StepNo, why: &Failure) -> Result<bool, Fail> {
-        match &self.written(no).retry_if {
-            Some(condition) => self.is_true(condition, &self.step_scope(no).with_error(why)),
-            None => Ok(why.retryable),
+        let Some(condition) = &self.written(no).retry_if else {
+            return Ok(why.retryable);
+        };
+        let scope = self.step_scope(no).with_error(why);
+        match self.step(no).item() {
+            Some((of, index)) => {
+                let item = self.item(of, index)?;
+                self.is_true(condition, &scope.with_item(&item, index as usize))
+            }
+            None => self.is_true(condition, &scope),
         }
     }
 

@@ -134,3 +134,23 @@ fn a_cancel_that_cuts_every_item_ends_the_fan_out_too() {
     assert_eq!(bench.status("each"), StepStatus::Cancelled);
     assert_eq!(bench.run_status(), RunStatus::Cancelled);
 }
+
+#[test]
+fn retry_if_sees_the_item() {
+    let text = r#"
+workflow: w
+steps:
+  - id: each
+    for_each: "['a', 'b']"
+    key: ${{ item }}
+    uses: demo/read
+    with: { key: "${{ item }}" }
+    retry: { attempts: 2, if: error.code == 'broken' && item == 'b' && index == 1 }
+"#;
+    let mut bench = Bench::started(text, json!({}));
+    bench.fail("each[b]", false);
+    assert_eq!(bench.status("each[b]"), StepStatus::Running);
+    bench.fail("each[a]", true);
+    let failure = bench.step("each[a]").failure.as_ref().expect("why");
+    assert_eq!(failure.code, "broken");
+}
