@@ -28,6 +28,9 @@ pub(crate) enum Fail {
     Failed(Failure),
 }
 
+/// The names that may be in scope.
+const ROOTS: &str = "inputs vars run trigger environment steps item index failure error";
+
 /// What is in scope besides the run itself.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Scope<'s> {
@@ -220,12 +223,12 @@ impl Draft<'_> {
                 .state
                 .named(id)
                 .into_iter()
-                .for_each(|s| join(value_of(s))),
+                .for_each(|s| join(s.output.as_ref())),
             ("steps", None) => self
                 .head()
                 .names
                 .values()
-                .for_each(|no| join(value_of(self.step(*no)))),
+                .for_each(|no| join(self.step(*no).output.as_ref())),
             ("item" | "index", _) => join(self.list_of(scope)),
             ("trigger" | "event", _) => join(created.trigger.event.as_ref()),
             ("error" | "failure", _) => {
@@ -251,18 +254,7 @@ impl Draft<'_> {
 
     fn cells(&self, names: &Names, scope: &Scope<'_>) -> Decided<Cells> {
         let mut cells = BTreeMap::new();
-        for root in [
-            "inputs",
-            "vars",
-            "run",
-            "trigger",
-            "environment",
-            "steps",
-            "item",
-            "index",
-            "failure",
-            "error",
-        ] {
+        for root in ROOTS.split(' ') {
             if names.mentions(root)
                 && let Some(cell) = self.cell(root, names, scope)?
             {
@@ -368,6 +360,10 @@ impl Draft<'_> {
         {
             cells.insert(name.clone(), self.step_cell(self.step(*no), names));
         }
+        let absent = |id: &&str| !self.head().names.contains_key(*id);
+        for id in wanted.into_iter().filter(absent) {
+            cells.insert(id.to_owned(), Cell::Json(never_added()));
+        }
         Cell::Map(Cells(cells))
     }
 
@@ -431,8 +427,9 @@ impl Draft<'_> {
     }
 }
 
-fn value_of(step: &Step) -> Option<&Value> {
-    step.output.as_ref()
+/// A step that the run never came to: one of `on_failure` after a success.
+fn never_added() -> Json {
+    json!({"status": StepStatus::Skipped, "output": null, "error": null})
 }
 
 fn fill(

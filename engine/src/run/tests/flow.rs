@@ -268,3 +268,21 @@ steps:
     bench.succeed("b", json!({}));
     assert_eq!(bench.run_status(), RunStatus::Succeeded);
 }
+
+#[test]
+fn a_handler_that_was_not_needed_reads_as_skipped() {
+    let text = r#"
+workflow: w
+steps: [{ id: a, wait: 1s }]
+on_failure: [{ id: undo, uses: demo/read, with: { key: k } }]
+finally: [{ id: c, if: steps.undo.status == 'skipped', wait: 1s }]
+outputs: { undone: "${{ steps.undo.?output.?value.orValue('no') }}" }
+"#;
+    let mut bench = Bench::started(text, json!({}));
+    bench.later(1_000);
+    bench.later(1_000);
+    assert_eq!(bench.status("c"), StepStatus::Succeeded);
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
+    let end = bench.run.state().head.end.clone().expect("an end");
+    assert_eq!(end.outputs["undone"].inline_json(), Some(json!("no")));
+}
