@@ -222,9 +222,22 @@ impl Draft<'_> {
         Ok(outputs)
     }
 
-    /// The run ends here and now.
-    pub(super) fn give_up(&mut self, failure: Failure) {
-        let (status, failure) = (RunStatus::Failed, Some(failure));
+    /// The run ends here and now, and with it what is open, as far as a record has room for that.
+    pub(super) fn give_up(&mut self, why: Failure) {
+        let open: Vec<StepNo> = self.head().open.iter().rev().copied().collect();
+        for no in open {
+            if self.is_full() {
+                break;
+            }
+            let is_granted = matches!(self.step(no).at, At::Granted { .. });
+            let status = if is_granted {
+                StepStatus::InDoubt
+            } else {
+                StepStatus::Cancelled
+            };
+            self.end_step(no, status, why.clone());
+        }
+        let (status, failure) = (RunStatus::Failed, Some(why));
         self.emit(Event::RunEnded {
             status,
             outputs: BTreeMap::new(),

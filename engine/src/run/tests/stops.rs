@@ -221,3 +221,28 @@ fn a_time_out_ends_the_doubts_of_handlers_and_does_not_cut_them() {
     assert_eq!(bench.status("last"), StepStatus::Succeeded);
     assert_eq!(bench.run_status(), RunStatus::Failed);
 }
+
+#[test]
+fn a_run_that_is_given_up_leaves_nothing_open() {
+    let mut bench = Bench::started(MIXED, json!({}));
+    let asked = |bench: &mut Bench| {
+        bench.run.bytes = crate::record::JOURNAL_BYTES_MAX + 1;
+        let command = Command::Wake { in_hand: false };
+        let id = crate::id::Nonce([99; 16]);
+        let asked = crate::command::Asked { id, command };
+        let decision = bench.run.decide(&asked, &bench.facts, bench.now);
+        for event in decision.expect("decided").events {
+            bench.run.state.apply(&event, bench.now);
+        }
+    };
+    asked(&mut bench);
+    assert_eq!(bench.code().as_deref(), Some("limit"));
+    assert_eq!(bench.status("change"), StepStatus::Cancelled);
+    let consent = bench.step("change").approval.as_ref().expect("asked");
+    assert_eq!(consent.state, ApprovalState::Withdrawn);
+
+    let mut bench = going();
+    asked(&mut bench);
+    assert_eq!(bench.status("change"), StepStatus::InDoubt);
+    assert_eq!(bench.status("read"), StepStatus::Cancelled);
+}
