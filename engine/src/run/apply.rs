@@ -309,7 +309,6 @@ impl<S: Steps> State<S> {
     }
 
     fn lost(&mut self, step: StepNo, attempt: Attempt, counts: bool, at: Timestamp) {
-        self.head.touched |= counts;
         self.attempt_over(step, attempt, None, at);
         self.on(step, |s| {
             s.lost += u32::from(counts);

@@ -206,7 +206,8 @@ impl Owner {
         slot.tries = 0;
     }
 
-    /// Whatever was queued or in hand died with the last process, plugins included.
+    /// Whatever was queued or in hand died with the last process. Which of it a worker had begun is not known, so all of
+    /// it counts: what stops the process each time must not be tried for ever.
     fn lose_all(&mut self, slot: &mut Slot, run: &Run) {
         let owed: Vec<_> = run.owed().collect();
         for owed in owed.into_iter().rev() {

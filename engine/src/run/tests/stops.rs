@@ -223,6 +223,16 @@ fn a_time_out_ends_the_doubts_of_handlers_and_does_not_cut_them() {
 }
 
 #[test]
+fn a_lost_attempt_is_no_start() {
+    let text =
+        "workflow: w\nstart_within: 10m\nsteps: [{ id: a, uses: demo/read, with: { key: k } }]\n";
+    let mut bench = Bench::started(text, json!({}));
+    bench.lose("a", true, false).expect("current");
+    bench.later(600_000);
+    assert_eq!(bench.code().as_deref(), Some("stale"));
+}
+
+#[test]
 fn a_run_that_is_given_up_leaves_nothing_open() {
     let mut bench = Bench::started(MIXED, json!({}));
     let asked = |bench: &mut Bench| {
