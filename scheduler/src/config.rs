@@ -49,6 +49,9 @@ pub struct Place {
     pub shards: Vec<Shard>,
     /// What may still be going on when it starts.
     pub start: Start,
+    /// Whether agents that change systems may outlive the process that called them: what they were asked last may still
+    /// be under way when this owner starts, wherever its workers are.
+    pub agents_outlive: bool,
     /// Whether a requester's own consent does not count.
     pub not_requester: bool,
     /// Where runs are shown, without a slash at the end.
@@ -58,8 +61,8 @@ pub struct Place {
 /// What may still be going on when an owner starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing: everything runs in this process, and whatever was in the hands of the last one died with it, plugins
-    /// included.
+    /// Nothing: everything runs in this process, and whatever was in the hands of the last one died with it; its plugins
+    /// too, unless [`Place::agents_outlive`].
     Alone,
     /// Workers may have jobs in hand: the owner listens to them first.
     Listening,

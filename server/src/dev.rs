@@ -95,6 +95,8 @@ struct Ground {
     plugins: Arc<Plugins>,
     doors: Option<Doors>,
     retention: (Duration, u64),
+    /// Whether there are agents that nobody here started and that may change systems.
+    agents_outlive: bool,
 }
 
 /// Who lets connections in, where there is TLS.
@@ -161,6 +163,7 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
         plugins,
         doors,
         retention: (dev.keep, dev.keep_runs),
+        agents_outlive: !dev.trust_agents.is_empty(),
     };
 
     let stops = Stops::default();
@@ -204,6 +207,7 @@ fn start(
     let place = scheduler::Place {
         shards: shards.clone(),
         start: Start::Alone,
+        agents_outlive: ground.agents_outlive,
         // Whoever tries the product is alone: one may approve one's own request here, and only here.
         not_requester: false,
         url_base: format!("{}/api/v1/runs", ground.url()),

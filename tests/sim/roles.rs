@@ -39,6 +39,7 @@ fn scheduler(ports: Backend, start: Start) -> Scheduler {
     let place = Place {
         shards: shards(),
         start,
+        agents_outlive: false,
         not_requester: false,
         url_base: "http://sim/runs".to_owned(),
     };

@@ -215,7 +215,7 @@ impl Owner {
                 step: owed.step,
                 attempt: owed.attempt,
                 begun: true,
-                plugin_dead: true,
+                plugin_dead: !self.place.agents_outlive,
             };
             let id = self.backend.random.nonce();
             let asked = Asked { id, command };
@@ -318,3 +318,6 @@ fn fold(entries: Vec<Entry>) -> Result<Run, BadRecord> {
     catch_unwind(AssertUnwindSafe(|| Run::fold(entries)))
         .unwrap_or_else(|_| Err(BadRecord::Garbage("reading it panicked".to_owned())))
 }
+
+#[cfg(test)]
+mod tests;

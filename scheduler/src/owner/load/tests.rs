@@ -1,0 +1,149 @@
+//! Runs that are read again after a crash or a fault of the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::digest::Digest;
+use engine::event::{Call, RunStatus};
+use engine::event::{Event, Origin, PinnedAction, RunCreated, Section, Trigger, TriggerKind};
+use engine::id::{Attempt, Nonce, RunId, StepNo, Tenant};
+use engine::manifest::ActionName;
+use engine::principal::{Permission, Principal};
+use engine::record::Cause;
+use engine::run::Stamp;
+use engine::value::{INLINE_BYTES_MAX, Labels, Value};
+use store::clock::{ProcessClock, SystemRandom};
+use store::embedded::{Embedded, Options};
+
+use super::*;
+use crate::config::{Config, Place};
+
+fn owner(agents_outlive: bool) -> Owner {
+    let options = Options::new(Arc::new(ProcessClock::start()), Arc::new(SystemRandom));
+    let memory = store::embedded::Place::Memory;
+    let (backend, _) = Embedded::inline(memory, options).expect("an empty store");
+    let place = Place {
+        shards: vec![Shard(0)],
+        start: Start::Alone,
+        agents_outlive,
+        not_requester: true,
+        url_base: "http://here/runs".to_owned(),
+    };
+    Owner::new(Config::default(), place, Arc::new(backend))
+}
+
+fn action() -> PinnedAction {
+    let name = ActionName {
+        agent: "demo".to_owned(),
+        action: "change".to_owned(),
+    };
+    PinnedAction {
+        name,
+        digest: Digest::ZERO,
+        permission: Permission::Modify,
+        idempotent: false,
+        lookup: true,
+        timeout_ms: None,
+        settle_ms: None,
+    }
+}
+
+fn created() -> RunCreated {
+    RunCreated {
+        workflow: None,
+        definition: Digest::ZERO,
+        actions: vec![action()],
+        inputs: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        requester: Principal::Key("ann".to_owned()),
+        trigger: Trigger {
+            kind: TriggerKind::Api,
+            hook: None,
+            delivery: None,
+            redelivery_of: None,
+            fingerprint: None,
+            event: None,
+        },
+        permission: Permission::Modify,
+        timeout_ms: 3_600_000,
+        start_by: None,
+        traceparent: None,
+        asked: None,
+        keys: Vec::new(),
+    }
+}
+
+/// What happened up to the grant of a change.
+fn granted(now: Timestamp) -> Vec<Event> {
+    let (step, attempt) = (StepNo(0), Attempt(1));
+    let params = Value::make(&serde_json::json!({}), Labels::default(), INLINE_BYTES_MAX);
+    let call = Call {
+        action: 0,
+        params: params.expect("small").value,
+        secrets: Vec::new(),
+        time_range: None,
+        timeout_ms: 1_000,
+        sources: BTreeMap::new(),
+    };
+    let origin = Origin::Written {
+        section: Section::Steps,
+        index: 0,
+        needs: Vec::new(),
+    };
+    let vars = BTreeMap::new();
+    let name = "a".to_owned();
+    let call = Box::new(call);
+    vec![
+        Event::RunStarted { vars },
+        Event::StepAdded { step, name, origin },
+        Event::StepPrepared { step, call },
+        Event::AttemptDispatched { step, attempt },
+        Event::AttemptGranted {
+            step,
+            attempt,
+            nonce: Nonce([1; 16]),
+            start_by: now,
+            worker: "w".to_owned(),
+        },
+    ]
+}
+
+fn run(now: Timestamp) -> Run {
+    let key = RunKey {
+        tenant: Tenant::default(),
+        run: RunId::new(now, Shard(0), 1),
+    };
+    let stamp = Stamp {
+        at: now,
+        nonce: Nonce([0; 16]),
+        cause: Cause {
+            id: Nonce([0; 16]),
+            command: "Create".to_owned(),
+        },
+    };
+    let (mut run, _, _) = Run::create(key, created(), None, stamp.clone());
+    let _ = run.commit(&granted(now), stamp);
+    assert_eq!(run.status(), RunStatus::Running);
+    run
+}
+
+fn load(owner: &mut Owner, slot: &mut Slot) {
+    let run = run(owner.backend.clock.now());
+    let key = run.key().clone();
+    owner.inherited.insert(key.clone());
+    owner.loaded_run(&key, slot, run);
+}
+
+#[tokio::test]
+async fn agents_that_may_outlive_us_are_not_taken_for_dead() {
+    for agents_outlive in [true, false] {
+        let mut slot = Slot::default();
+        load(&mut owner(agents_outlive), &mut slot);
+        let mail = slot.mail.pop_front().expect("a word about the grant");
+        let command = mail.asked().map(|asked| &asked.command);
+        let Some(Command::Lose { plugin_dead, .. }) = command else {
+            panic!("{command:?}")
+        };
+        assert_eq!(*plugin_dead, !agents_outlive);
+    }
+}
