@@ -203,7 +203,6 @@ impl Owner {
         if !lost {
             self.sync(key, slot, true);
         }
-        slot.tries = 0;
     }
 
     /// Whatever was queued or in hand died with the last process. Which of it a worker had begun is not known, so all of

@@ -147,3 +147,11 @@ async fn agents_that_may_outlive_us_are_not_taken_for_dead() {
         assert_eq!(*plugin_dead, !agents_outlive);
     }
 }
+
+#[tokio::test]
+async fn reading_a_run_again_does_not_make_its_store_well() {
+    let mut slot = Slot::default();
+    slot.tries = 7;
+    load(&mut owner(false), &mut slot);
+    assert_eq!(slot.tries, 7, "the next rest is longer");
+}
