@@ -40,7 +40,9 @@ pub(crate) fn from_ms(name: &str, epoch_ms: i64) -> Result<Timestamp, ActionErro
 /// As the API takes it: seconds since 1970 with three decimals.
 pub(crate) fn wire(moment: Timestamp) -> String {
     let ms = moment.as_millisecond();
-    format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000))
+    let sign = if ms < 0 { "-" } else { "" };
+    let ms = ms.unsigned_abs();
+    format!("{sign}{}.{:03}", ms / 1000, ms % 1000)
 }
 
 #[cfg(test)]
@@ -54,7 +56,8 @@ mod tests {
             ("2025-01-31T13:00:00.25+01:00", "1738324800.250"),
             ("1738324800", "1738324800.000"),
             ("1738324800.25", "1738324800.250"),
-            ("-0.5", "-1.500"),
+            ("-0.5", "-0.500"),
+            ("-1.25", "-1.250"),
         ] {
             assert_eq!(
                 parse("time", text).map(wire).map_err(|e| e.to_string()),
