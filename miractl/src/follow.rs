@@ -28,6 +28,8 @@ const BEAT: Duration = Duration::from_millis(120);
 /// How to follow.
 #[derive(Clone, Debug)]
 pub(crate) struct Follow {
+    /// The server has answered before: it is waited for when it goes away.
+    pub(crate) heard: bool,
     /// When to stop.
     pub(crate) until: Until,
     /// Give up then: exit 124.
@@ -63,7 +65,7 @@ async fn watch(
     how: &Follow,
     screen: &mut Screen,
 ) -> Result<(Value, Exit)> {
-    let mut events = Box::pin(events(api, id, how.deadline.is_some()));
+    let mut events = Box::pin(events(api, id, how.heard, how.deadline.is_some()));
     let mut beat = interval(BEAT);
     let far = Instant::now() + Duration::from_secs(86_400 * 365);
     let mut read_at = Some(Instant::now());

@@ -240,6 +240,7 @@ pub(crate) fn row(value: &Value, now: jiff::Timestamp) -> Vec<Cell> {
 async fn watch(ctx: &Ctx, cmd: &WatchCmd) -> Result<Exit> {
     let id = names::run_id(ctx.api()?, &cmd.run).await?;
     let how = Follow {
+        heard: false,
         until: cmd.until,
         deadline: cmd.timeout.map(|limit| Instant::now() + limit),
         logs: cmd.follow,

@@ -43,15 +43,17 @@ struct Connection<'a> {
     stream: Option<BoxStream<'a, std::result::Result<Event, String>>>,
     pauses: Box<dyn Iterator<Item = Duration>>,
     lost_at: Option<Instant>,
+    heard: bool,
     patient: bool,
     over: bool,
 }
 
-/// The events of `run`. With `patient` the caller has a deadline of its own, and a lost server is
-/// never given up here.
+/// The events of `run`. A server of which nothing was ever heard (`heard`: by the caller) is given up at once. With
+/// `patient` the caller has a deadline of its own, and a lost server is never given up here.
 pub(crate) fn events<'a>(
     api: &'a Api,
     run: &str,
+    heard: bool,
     patient: bool,
 ) -> impl Stream<Item = Result<Heard>> + 'a {
     let connection = Connection {
@@ -61,6 +63,7 @@ pub(crate) fn events<'a>(
         stream: None,
         pauses: Box::new(pauses()),
         lost_at: None,
+        heard,
         patient,
         over: false,
     };
@@ -102,9 +105,11 @@ impl Connection<'_> {
 
     /// Opens the stream; `Some` if there is something to say about it.
     async fn connect(&mut self) -> Result<Option<Heard>> {
-        let mut call = Call::get(v1(["runs", &self.run, "events"]))
-            .once()
-            .accepting("text/event-stream");
+        let mut call = Call::get(v1(["runs", &self.run, "events"])).accepting("text/event-stream");
+        if self.heard {
+            // From here on it is this stream that is patient.
+            call = call.once();
+        }
         if let Some(last) = &self.last {
             call = call.header("last-event-id", last);
         }
@@ -115,6 +120,7 @@ impl Connection<'_> {
                     .bytes_stream()
                     .map(|part| part.map_err(|e| chain(&e)))
                     .eventsource();
+                self.heard = true;
                 self.stream = Some(events.map(|event| event.map_err(|e| e.to_string())).boxed());
                 Ok(None)
             }
@@ -132,7 +138,7 @@ impl Connection<'_> {
     }
 
     fn given_up(&self) -> bool {
-        !self.patient && self.lost_at.is_some_and(|since| since.elapsed() > GIVE_UP)
+        !self.heard || !self.patient && self.lost_at.is_some_and(|since| since.elapsed() > GIVE_UP)
     }
 
     /// Waits before the next connection; says so the first time.

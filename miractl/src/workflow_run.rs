@@ -158,6 +158,7 @@ pub(crate) async fn start(
         (None, false) => return started(ctx, &answer, &id),
     };
     let how = Follow {
+        heard: true,
         until,
         deadline,
         logs: how.follow,

@@ -213,6 +213,17 @@ fn watching_prints_records_as_json_where_a_program_reads() {
 }
 
 #[test]
+fn a_server_of_which_nothing_was_ever_heard_is_not_waited_for() {
+    let mut server = Server::start(|_, _| Reply::Drop);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    server.url = format!("http://{}", closed.local_addr().expect("an address"));
+    drop(closed);
+    let done = run(&server, &["run", "watch", RUN]);
+    assert_eq!(done.code, 69, "{}", done.err);
+    assert!(!done.err.contains("trying again"), "{}", done.err);
+}
+
+#[test]
 fn a_server_that_stays_away_leaves_the_state_unknown() {
     let server = Server::start(|request, nth| match request.route() {
         CREATE => created(),
