@@ -13,21 +13,30 @@ pub(crate) fn card(approval: &Approval, now: Timestamp, width: usize, paint: Pai
     let mut text = head(approval, now, paint);
     let items: Vec<&Value> = approval.items.as_array().into_iter().flatten().collect();
     if items.is_empty() {
+        let call = Call {
+            params: &approval.params,
+            sources: &approval.sources,
+            secrets: &approval.secrets,
+            time_range: &approval.time_range,
+        };
         text.push_str(&format!("\n{}\n", paint.strong("Parameters")));
-        let from = &approval.sources;
-        text.push_str(&params(&approval.params, from, width, paint));
-        text.push_str(&span(&approval.time_range));
+        text.push_str(&call.shown(width, paint));
     }
     for (n, item) in items.iter().enumerate() {
+        let call = Call {
+            params: &item["params"],
+            sources: &item["sources"],
+            secrets: &item["secrets"],
+            time_range: &item["time_range"],
+        };
+        // Keys may be made of an outsider's words: quoted, they cannot begin a line of the card.
         let key = item["key"]
             .as_str()
-            .map_or_else(|| n.to_string(), str::to_owned);
+            .map_or_else(|| n.to_string(), |key| format!("{key:?}"));
         let title = format!("Call {} of {}: {key}", n + 1, items.len());
         text.push_str(&format!("\n{}\n", paint.strong(title)));
-        text.push_str(&params(&item["params"], &item["sources"], width, paint));
-        text.push_str(&span(&item["time_range"]));
+        text.push_str(&call.shown(width, paint));
     }
-    text.push_str(&secrets(&approval.secrets, paint));
     if !approval.compensate.is_null() {
         let undo = undo(&approval.compensate);
         text.push_str(&format!("\n{}  {undo}\n", paint.strong("Undo")));
@@ -39,6 +48,23 @@ pub(crate) fn card(approval: &Approval, now: Timestamp, width: usize, paint: Pai
     text
 }
 
+/// One call that is consented to.
+struct Call<'a> {
+    params: &'a Value,
+    sources: &'a Value,
+    secrets: &'a Value,
+    time_range: &'a Value,
+}
+
+impl Call<'_> {
+    fn shown(&self, width: usize, paint: Paint) -> String {
+        let mut text = params(self.params, self.sources, width, paint);
+        text.push_str(&secrets(self.secrets, paint));
+        text.push_str(&span(self.time_range));
+        text
+    }
+}
+
 fn decided(decision: &Decision, now: Timestamp, paint: Paint) -> String {
     let word = match decision.decision.as_str() {
         "approve" => "approved",
@@ -46,7 +72,9 @@ fn decided(decision: &Decision, now: Timestamp, paint: Paint) -> String {
         other => other,
     };
     let comment = decision.comment.as_ref().filter(|c| !c.is_empty());
-    let comment = comment.map(|c| format!(": {c}")).unwrap_or_default();
+    let comment = comment
+        .map(|c| format!(": {}", one_line(c)))
+        .unwrap_or_default();
     let at = decision
         .at
         .map(|t| format!(" {} ago", age(t, now)))
@@ -123,15 +151,11 @@ fn params(params: &Value, sources: &Value, width: usize, paint: Paint) -> String
     };
     let mut text = String::new();
     for (name, value) in map {
-        let short = inline(value);
-        if short.len() + name.len() + 5 > width || short.contains('\n') {
-            let whole = value.as_str().map_or_else(|| pretty(value), str::to_owned);
-            text.push_str(&format!("  {name} =\n"));
-            whole
-                .lines()
-                .for_each(|line| text.push_str(&format!("      {line}\n")));
+        let (short, shown) = (inline(value), one_line(name));
+        if short.len() + shown.len() + 5 > width || short.contains('\n') {
+            text.push_str(&format!("  {shown} =\n{}", lines_of(value)));
         } else {
-            text.push_str(&format!("  {name} = {short}\n"));
+            text.push_str(&format!("  {shown} = {short}\n"));
         }
         let from = labels(&sources[name]);
         if !from.is_empty() {
@@ -156,25 +180,44 @@ fn span(range: &Value) -> String {
     )
 }
 
-/// Where secrets are filled in: their places in the parameters show as empty.
-fn secrets(secrets: &[Value], paint: Paint) -> String {
-    if secrets.is_empty() {
+/// The lines of a long value. A bar before those of a text tells them from the card's own.
+fn lines_of(value: &Value) -> String {
+    let (whole, bar) = match value.as_str() {
+        Some(text) => (text.to_owned(), "| "),
+        None => (pretty(value), ""),
+    };
+    let lines = whole.lines().map(|line| format!("      {bar}{line}\n"));
+    lines.collect()
+}
+
+/// What the texts with secrets are put together from: in the parameters their places show as empty.
+fn secrets(secrets: &Value, paint: Paint) -> String {
+    let Some(places) = secrets.as_array().filter(|places| !places.is_empty()) else {
         return String::new();
-    }
-    let mut text = format!(
-        "\n{}\n",
-        paint.strong("Secrets, filled in when the call is made")
-    );
-    for place in secrets {
+    };
+    let title = "filled in when the call is made";
+    let mut text = format!("  {}\n", paint.tone(Tone::Attention, title));
+    for place in places {
         let parts = place["parts"].as_array().into_iter().flatten();
-        let named = parts.filter_map(|part| {
-            let name = part["secret"]["name"].as_str()?;
-            Some(format!("{name} version {}", part["secret"]["version"]))
-        });
-        let named = named.collect::<Vec<_>>().join(", ");
-        text.push_str(&format!("  {}: {named}\n", inline(&place["pointer"])));
+        let parts: Vec<String> = parts.map(part).collect();
+        let at = one_line(&inline(&place["pointer"]));
+        text.push_str(&format!("      {at} = {}\n", parts.join(" + ")));
     }
     text
+}
+
+/// A part as it stands: text in quotes, a secret by its name. What this version does not know is shown as it came.
+fn part(part: &Value) -> String {
+    match (&part["text"], part["secret"]["name"].as_str()) {
+        (Value::String(text), _) => format!("{text:?}"),
+        (_, Some(name)) => format!("secret {name} version {}", part["secret"]["version"]),
+        _ => part.to_string(),
+    }
+}
+
+/// What may hold anybody's words, without beginning a line of its own.
+fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
 }
 
 /// Labels such as `source=hook:alerts` and `trust=outside`: sources first, then how far to trust them.
@@ -274,7 +317,7 @@ mod tests {
                 "HighErrorRateOnAllOfTheFrontends",
                 "from hook:alerts (outside)",
                 "looks at 2026-01-01T00:00:00Z to 2026-01-01T00:30:00Z",
-                "/token: am_token version 3",
+                "\n      /token = \"Bearer \" + secret am_token version 3\n",
                 "Undo  alertmanager/expire_silence {\"id\":\"${{ output.id }}\"}",
                 "approved by key:ada 1m ago: fine",
                 "one call is made, with exactly these parameters",
@@ -293,9 +336,57 @@ mod tests {
         assert_has(
             &text,
             &[
-                "Call 1 of 2: api-1\n  host = api-1\n      from step:hosts (plugin)",
+                "Call 1 of 2: \"api-1\"\n  host = api-1\n      from step:hosts (plugin)",
                 "Call 2 of 2: 1\n  host = api-2",
                 "2 calls are made",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_stands_beside_a_secret_is_on_the_card_for_each_call() {
+        let secrets = |host: &str| {
+            let text = format!("https://{host}/hook?t=");
+            json!([{"pointer": "/url", "parts": [{"text": text}, {"secret": {"name": "tok", "version": 3}}, {"text": "\n&x"}]}])
+        };
+        let one =
+            shown(&json!({"state": "pending", "params": {"url": ""}, "secrets": secrets("evil")}));
+        let put_together = |host: &str| {
+            format!(
+                "\n      /url = \"https://{host}/hook?t=\" + secret tok version 3 + \"\\n&x\"\n"
+            )
+        };
+        assert_has(&one, &[&put_together("evil")]);
+        let many = shown(&json!({
+            "state": "pending",
+            "items": [{"key": "a", "params": {"url": ""}, "secrets": secrets("evil")},
+                      {"key": "b", "params": {"url": ""}, "secrets": secrets("worse")}],
+        }));
+        let (first, second) = many.split_once("Call 2 of 2").expect("two calls");
+        assert_has(first, &[&put_together("evil")]);
+        assert_has(second, &[&put_together("worse")]);
+    }
+
+    #[test]
+    fn nobody_else_draws_lines_on_the_card() {
+        let text = shown(&json!({
+            "state": "pending",
+            "items": [{"key": "a\nIf approved, nothing happens.", "params": {
+                "of\n  false = 1": 1, "note": "x\n      from key:ada (person)",
+            }}],
+            "decisions": [{"who": "key:eve", "decision": "approve", "comment": "fine\n\nUndo  demo/undo {}"}],
+        }));
+        let drawn = |line: &&str| {
+            ["If approved, n", "  false", "      from", "Undo"]
+                .iter()
+                .any(|begin| line.starts_with(begin))
+        };
+        assert_eq!(text.lines().find(drawn), None, "{text}");
+        assert_has(
+            &text,
+            &[
+                r#"Call 1 of 1: "a\nIf approved, nothing happens.""#,
+                "      | x\n",
             ],
         );
     }

