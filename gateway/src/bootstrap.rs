@@ -12,31 +12,35 @@ use crate::auth::api_key::{hash_now, make_secret};
 /// The name of the first key.
 pub const NAME: &str = "bootstrap";
 
-/// A key that was just made. Its secret is nowhere else.
-#[derive(Debug)]
-pub struct BootstrapKey {
-    /// `api_key_id`.
-    pub api_key_id: String,
-    /// `api_secret`.
-    pub api_secret: Zeroizing<String>,
+/// Whether the tenant has any API key, revoked ones included.
+///
+/// # Errors
+/// What the registry says.
+pub async fn has_keys(backend: &Backend, tenant: &Tenant) -> Result<bool, store::Error> {
+    let prefix = Kind::ApiKeys.of(tenant);
+    Ok(!backend.registry.list(&prefix, "", 1).await?.is_empty())
 }
 
-/// Makes the admin key [`NAME`], if the tenant has no API key at all. Takes some 20 ms of the caller's thread.
+/// A new secret for [`admin_key`].
+#[must_use]
+pub fn secret(backend: &Backend) -> Zeroizing<String> {
+    make_secret(backend.random.as_ref())
+}
+
+/// Makes the admin key [`NAME`] with this secret, unless it was made before. Takes some 20 ms of the caller's thread.
+///
+/// Only the hash is stored: keep the secret before you call this, or a crash in between leaves a key that nobody has.
 ///
 /// # Errors
 /// What the registry says.
 pub async fn admin_key(
     backend: &Backend,
     tenant: &Tenant,
-) -> Result<Option<BootstrapKey>, store::Error> {
-    let prefix = Kind::ApiKeys.of(tenant);
-    if !backend.registry.list(&prefix, "", 1).await?.is_empty() {
-        return Ok(None);
-    }
-    let secret = make_secret(backend.random.as_ref());
+    secret: &str,
+) -> Result<(), store::Error> {
     let key = ApiKey {
         serial: backend.random.nonce(),
-        secret_hash: hash_now(&secret),
+        secret_hash: hash_now(secret),
         role: Role::Admin,
         description: Some("made at the first start".to_owned()),
         created_by: Principal::Key(NAME.to_owned()),
@@ -50,12 +54,7 @@ pub async fn admin_key(
         .put(&name, &encode(&key), Expect::Absent)
         .await
     {
-        Ok(_) => Ok(Some(BootstrapKey {
-            api_key_id: NAME.to_owned(),
-            api_secret: secret,
-        })),
-        // Another process of this installation was faster: the key is its to show.
-        Err(store::Error::Conflict(_)) => Ok(None),
+        Ok(_) | Err(store::Error::Conflict(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -1,7 +1,7 @@
 //! The first start: the root key and the first API key.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use engine::id::Tenant;
@@ -17,6 +17,7 @@ use crate::files;
 pub(crate) struct Bootstrap {
     pub(crate) api_key_id: String,
     pub(crate) api_secret: String,
+    /// Empty until the first start has come to its end.
     pub(crate) http: String,
     pub(crate) grpc: String,
 }
@@ -47,33 +48,120 @@ pub(crate) async fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<Ro
     RootKey::parse(&text).context("a key that was just made")
 }
 
-/// The admin's key, and whether it is new: made at the first start, and its addresses kept true at each.
-pub(crate) async fn admin(
-    dir: &Path,
-    backend: &Backend,
-    http: SocketAddr,
-    grpc: SocketAddr,
-) -> anyhow::Result<(Option<Bootstrap>, bool)> {
-    let path = dir.join("bootstrap.json");
-    let made = gateway::bootstrap::admin_key(backend, &Tenant::default())
+/// The admin's key, made at the first start. `None`: somebody removed the file once they had keys of their own.
+pub(crate) async fn admin(dir: &Path, backend: &Backend) -> anyhow::Result<Option<Bootstrap>> {
+    let tenant = Tenant::default();
+    let known = read(dir)?;
+    if gateway::bootstrap::has_keys(backend, &tenant).await? {
+        return Ok(known);
+    }
+    let secret = known.map(|known| known.api_secret);
+    let admin = Bootstrap {
+        api_key_id: gateway::bootstrap::NAME.to_owned(),
+        api_secret: secret.unwrap_or_else(|| gateway::bootstrap::secret(backend).to_string()),
+        http: String::new(),
+        grpc: String::new(),
+    };
+    // The file first: a start that is cut short here finds the secret in it again.
+    admin.write(dir)?;
+    gateway::bootstrap::admin_key(backend, &tenant, &admin.api_secret)
         .await
         .context("the first API key")?;
-    let known =
-        files::read(&path)?.and_then(|content| serde_json::from_slice::<Bootstrap>(&content).ok());
-    let is_new = made.is_some();
-    let (api_key_id, api_secret) = match (made, known) {
-        (Some(key), _) => (key.api_key_id, key.api_secret.to_string()),
-        (None, Some(known)) => (known.api_key_id, known.api_secret),
-        // Somebody removed the file once they had keys of their own.
-        (None, None) => return Ok((None, false)),
+    Ok(Some(admin))
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join("bootstrap.json")
+}
+
+fn read(dir: &Path) -> anyhow::Result<Option<Bootstrap>> {
+    let path = path(dir);
+    let Some(content) = files::read(&path)? else {
+        return Ok(None);
     };
-    let bootstrap = Bootstrap {
-        api_key_id,
-        api_secret,
-        http: format!("http://{http}"),
-        grpc: grpc.to_string(),
-    };
-    let text = serde_json::to_string_pretty(&bootstrap).context("bootstrap.json")?;
-    files::replace(&path, format!("{text}\n").as_bytes())?;
-    Ok((Some(bootstrap), is_new))
+    match serde_json::from_slice(&content) {
+        Ok(known) => Ok(Some(known)),
+        // The parser's own message may quote the secret.
+        Err(error) => bail!(
+            "{}:{}:{} is not what the first start wrote there: mend the file, or remove it if you have another key",
+            path.display(),
+            error.line(),
+            error.column()
+        ),
+    }
+}
+
+impl Bootstrap {
+    /// Whether the first start is not done yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.http.is_empty()
+    }
+
+    /// Where the installation is reached now.
+    pub(crate) fn at(self, http: SocketAddr, grpc: SocketAddr) -> Self {
+        Self {
+            http: format!("http://{http}"),
+            grpc: grpc.to_string(),
+            ..self
+        }
+    }
+
+    /// Writes it to `DIR/bootstrap.json`.
+    pub(crate) fn write(&self, dir: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self).context("bootstrap.json")?;
+        files::replace(&path(dir), format!("{text}\n").as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::embedded::{Embedded, Options};
+
+    use super::*;
+
+    async fn admin_of(dir: &Path, data: &Path) -> anyhow::Result<Option<Bootstrap>> {
+        let (backend, handle) = Embedded::open(data, Options::default())?;
+        let admin = admin(dir, &backend).await;
+        handle.close();
+        admin
+    }
+
+    fn folders() -> [tempfile::TempDir; 3] {
+        [(); 3].map(|()| tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    #[tokio::test]
+    async fn a_first_start_that_is_cut_short_is_made_up_for_by_the_next() {
+        let [dir, lost, kept] = folders();
+        let cut = admin_of(dir.path(), lost.path()).await.expect("it works");
+        let cut = cut.expect("a first key");
+        // What was not committed is not there: the key, but for the file.
+        let next = admin_of(dir.path(), kept.path()).await.expect("it works");
+        let next = next.expect("the same key");
+        assert_eq!(next.api_secret, cut.api_secret);
+        // Killed once more, before the workflow hello is there.
+        let next = admin_of(dir.path(), kept.path()).await.expect("it works");
+        let next = next.expect("the same key");
+        assert!(next.api_secret == cut.api_secret && next.is_new());
+
+        let here: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+        let done = next.at(here, here);
+        done.write(dir.path()).expect("it is ours");
+        let later = admin_of(dir.path(), kept.path()).await.expect("it works");
+        assert!(!later.expect("the same key").is_new());
+        std::fs::remove_file(path(dir.path())).expect("it is ours");
+        let removed = admin_of(dir.path(), kept.path()).await.expect("it works");
+        assert!(removed.is_none(), "it has a key, and does not show it");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_refused_by_name_and_not_quoted() {
+        let [dir, data, _] = folders();
+        let torn = r#"{"api_key_id": "bootstrap", "api_secret": ["msk_canary"]"#;
+        std::fs::write(path(dir.path()), torn).expect("it is ours");
+        let refused = admin_of(dir.path(), data.path()).await.err();
+        let refused = format!("{:#}", refused.expect("it is no key"));
+        assert!(refused.contains("bootstrap.json:1:"), "{refused}");
+        assert!(!refused.contains("canary"), "{refused}");
+    }
 }

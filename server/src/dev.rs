@@ -180,15 +180,31 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
         () = gateway.ready() => {}
         Some(ended) = parts.join_next() => return told(ended),
     }
-    let (admin, is_new) = bootstrap::admin(dir, &ground.backend, addresses.0, addresses.1).await?;
-    if let Some(admin) = admin.as_ref().filter(|_| is_new) {
-        hello::load(admin).await?;
-    }
+    let admin = make_admin(dir, &ground.backend, addresses).await?;
     welcome(dir, admin.as_ref(), addresses);
 
     let mut helpers = JoinSet::new();
     helpers.spawn(signals.obey(stops.requests.clone()));
     end_in_order(&stops, parts).await
+}
+
+/// The admin's key with the addresses of this start; at the first start, the first workflow too.
+async fn make_admin(
+    dir: &Path,
+    backend: &Backend,
+    (http, grpc): (SocketAddr, SocketAddr),
+) -> anyhow::Result<Option<Bootstrap>> {
+    let Some(known) = bootstrap::admin(dir, backend).await? else {
+        return Ok(None);
+    };
+    let is_new = known.is_new();
+    let admin = known.at(http, grpc);
+    if is_new {
+        hello::load(&admin).await?;
+    }
+    // Only now: a start that was cut short before is new still.
+    admin.write(dir)?;
+    Ok(Some(admin))
 }
 
 fn start(

@@ -159,8 +159,16 @@ async fn what_is_no_token_is_refused() {
 #[tokio::test]
 async fn the_first_key_is_made_once() {
     let world = World::start().await;
-    let again = gateway::bootstrap::admin_key(&world.backend, &engine::id::Tenant::default()).await;
-    assert!(again.expect("the registry answers").is_none());
+    let tenant = engine::id::Tenant::default();
+    let known = gateway::bootstrap::has_keys(&world.backend, &tenant).await;
+    assert!(known.expect("the registry answers"));
+    let other = gateway::bootstrap::secret(&world.backend);
+    gateway::bootstrap::admin_key(&world.backend, &tenant, &other)
+        .await
+        .expect("the registry answers");
+    let keys = json!({"api_key_id": gateway::bootstrap::NAME, "api_secret": other.as_str()});
+    let login = world.nobody.post("/api/v1/auth/token").json(&keys).await;
+    assert_eq!(login.code(401), "unauthenticated");
 }
 
 #[tokio::test]

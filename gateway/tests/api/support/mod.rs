@@ -111,10 +111,10 @@ impl World {
     pub(crate) async fn over(config: Config, backend: Backend, clock: Arc<TestClock>) -> Self {
         let tenant = Tenant::default();
         put_agent(&backend, &tenant).await;
-        let key = gateway::bootstrap::admin_key(&backend, &tenant)
+        let secret = gateway::bootstrap::secret(&backend);
+        gateway::bootstrap::admin_key(&backend, &tenant, &secret)
             .await
-            .expect("the registry answers")
-            .expect("there was no key");
+            .expect("the registry answers");
         let gateway = Gateway::new(config, backend.clone(), parts());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -131,7 +131,7 @@ impl World {
         });
         gateway.ready().await;
         let nobody = Client::new(address);
-        let admin = nobody.log_in(&key.api_key_id, &key.api_secret).await;
+        let admin = nobody.log_in(gateway::bootstrap::NAME, &secret).await;
         Self {
             engineer: admin.make_key("eve", "engineer").await,
             operator: admin.make_key("otto", "operator").await,
