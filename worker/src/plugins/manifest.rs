@@ -19,6 +19,8 @@ use tracing::{debug, info};
 
 use super::Common;
 use super::discover::Program;
+use super::process;
+use super::starter::Starter;
 use crate::config;
 
 /// How often a write to the registry is tried again when somebody else changed the same key.
@@ -111,10 +113,11 @@ pub(super) async fn is_full(common: &Common, tenant: &Tenant) -> Result<bool, St
 
 /// What the program prints with `--manifest`.
 async fn printed(common: &Common, program: &Program) -> Result<Vec<u8>, String> {
-    let mut command = program.command(&[], Some("--manifest"));
-    super::process::surroundings(&mut command, &common.site.environment);
+    let environment = &common.site.environment;
+    let mut command = program.command(process::wrapper(environment), Some("--manifest"));
+    process::surroundings(&mut command, environment);
     let patience = config::time(common.config.manifest);
-    match timeout(patience, output(command)).await {
+    match timeout(patience, output(&common.starter, command)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(e)) => Err(format!("its manifest cannot be read (`--manifest`): {e}")),
         Err(_) => Err(format!(
@@ -124,13 +127,16 @@ async fn printed(common: &Common, program: &Program) -> Result<Vec<u8>, String> 
     }
 }
 
-async fn output(mut command: Command) -> io::Result<Vec<u8>> {
-    let mut child = command
+async fn output(starter: &Starter, mut command: Command) -> io::Result<Vec<u8>> {
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = starter.start(command).await?;
+    // Whatever it started ends with it, also when it is not waited for any longer.
+    let _group = process::Group::of(&child);
     let mut bytes = Vec::new();
     let stdout = child
         .stdout

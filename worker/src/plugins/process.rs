@@ -78,8 +78,7 @@ pub(super) fn wrapper(environment: &[(String, String)]) -> &'static [&'static st
 /// A process, killed when this is dropped.
 pub(super) struct Process {
     child: Child,
-    /// Its own id and that of its group, which is not given to others while one of it lives.
-    group: Option<Pid>,
+    group: Group,
     /// Its end is what tells a plugin that its starter is gone.
     _stdin: ChildStdin,
     stdout: Option<BufReader<ChildStdout>>,
@@ -106,7 +105,7 @@ impl Process {
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = BufReader::new(child.stdout.take().ok_or_else(missing)?);
         let stderr = BufReader::new(child.stderr.take().ok_or_else(missing)?);
-        let group = pid(&child);
+        let group = Group::of(&child);
         let last_line = Arc::default();
         let mut reading = JoinSet::new();
         reading.spawn(log(stderr, Arc::clone(launch), Arc::clone(&last_line)));
@@ -157,7 +156,7 @@ impl Process {
             Ok(status) => self.tell(status).await,
             Err(_) => {
                 let _ = self.child.kill().await;
-                self.take_along();
+                self.group.end();
                 "it closed its connection, and was killed".to_owned()
             }
         }
@@ -171,19 +170,11 @@ impl Process {
         if timeout(patience, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
-        self.take_along();
-    }
-
-    /// Kills what it started itself and left behind: it was the first of a group of its own.
-    fn take_along(&self) {
-        if let Some(group) = self.group {
-            // Nobody may be left in it, which is as good.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.group.end();
     }
 
     async fn tell(&mut self, status: io::Result<ExitStatus>) -> String {
-        self.take_along();
+        self.group.end();
         // A child of its own that left the group may hold the other end of its output open: that is not waited for.
         let rest = async { while self.reading.join_next().await.is_some() {} };
         let _ = timeout(LAST_WORDS, rest).await;
@@ -200,12 +191,28 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Once it was waited for, its id may be somebody else's, and what it left behind is dead already.
-        if self.child.id().is_some() {
-            self.take_along();
+/// A process that is the first of a group of its own, and all that it starts. Killed when this is dropped.
+///
+/// Its id is not given to others while one of them lives.
+pub(super) struct Group(Option<Pid>);
+
+impl Group {
+    pub(super) fn of(first: &Child) -> Self {
+        Self(pid(first))
+    }
+
+    /// Kills what is left in it, once.
+    fn end(&mut self) {
+        if let Some(group) = self.0.take() {
+            // Nobody may be left in it, which is as good.
+            let _ = kill_process_group(group, Signal::KILL);
         }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

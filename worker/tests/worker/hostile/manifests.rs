@@ -5,7 +5,8 @@ use serde_json::json;
 use worker::{CallResult, NotSent};
 
 use super::field::is_harmless;
-use crate::yard::{self, Yard, job};
+use crate::bench::within;
+use crate::yard::{self, Yard, is_alive, job};
 
 /// How `--manifest` may lie, and what is said of it.
 const LIES: [(&str, &str); 18] = [
@@ -54,6 +55,14 @@ async fn a_plugin_that_lies_in_its_manifest_is_left_out_and_people_are_told_the_
         assert!(told.contains(says), "{lie}: {told:.300}");
         assert!(is_harmless(told), "{lie}: {} bytes", told.len());
     }
+    let child = fs::read_to_string(yard.folder.path().join("manifest-forks/child"));
+    let child = child.expect("it was written").parse().expect("a pid");
+    within(async {
+        while is_alive(child) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     yard.pid("good").await;
 }
 
