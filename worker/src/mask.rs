@@ -19,35 +19,44 @@ struct Mask {
 
 impl Masks {
     /// From now on, `secret` is written as `***name***`; also where it was escaped as JSON escapes it, once or twice: a
-    /// server's error is often a document that quotes another one.
+    /// server's error is often a document that quotes another one. So is each line of it, for a key of several lines is
+    /// often printed line by line, and each text in it, if it is a JSON document.
     pub fn add(&mut self, name: &str, secret: &str) {
-        if secret.len() < SECRET_BYTES_MIN {
-            return;
+        let instead = format!("***{name}***");
+        let mut parts = vec![Zeroizing::new(secret.to_owned())];
+        if let Ok(json @ (Value::Array(_) | Value::Object(_))) = serde_json::from_str(secret) {
+            texts(&json, &mut parts);
         }
-        let once = escaped(secret);
-        let twice = escaped(&once);
-        for form in [Zeroizing::new(secret.to_owned()), once, twice] {
-            self.put(Mask {
-                secret: form,
-                instead: format!("***{name}***"),
-            });
+        let lines = parts.iter().flat_map(|part| part.lines());
+        let lines: Vec<_> = lines.map(|line| line.trim().to_owned().into()).collect();
+        for part in parts.into_iter().chain(lines) {
+            if part.len() < SECRET_BYTES_MIN {
+                continue;
+            }
+            let once = escaped(&part);
+            let twice = escaped(&once);
+            for secret in [part, once, twice] {
+                let instead = instead.clone();
+                self.0.push(Mask { secret, instead });
+            }
         }
+        self.tidy();
     }
 
     /// From now on, what `other` hides is hidden here, too.
     pub fn join(&mut self, other: &Self) {
-        for mask in &other.0 {
-            self.put(mask.clone());
-        }
+        self.0.extend(other.0.iter().cloned());
+        self.tidy();
     }
 
-    fn put(&mut self, mask: Mask) {
-        if self.0.iter().any(|known| known.secret == mask.secret) {
-            return;
-        }
-        self.0.push(mask);
-        // The longest first, or a part of it would be replaced and the rest would stay.
-        self.0.sort_by_key(|m| std::cmp::Reverse(m.secret.len()));
+    /// The longest first, or a part of it would be replaced and the rest would stay; each once.
+    fn tidy(&mut self) {
+        let order = |a: &Mask, b: &Mask| {
+            let longer = b.secret.len().cmp(&a.secret.len());
+            longer.then_with(|| a.secret.cmp(&b.secret))
+        };
+        self.0.sort_by(order);
+        self.0.dedup_by(|a, b| a.secret == b.secret);
     }
 
     /// Whether there is nothing to hide.
@@ -97,6 +106,16 @@ impl Masks {
     }
 }
 
+/// Every text in a value.
+fn texts(value: &Value, found: &mut Vec<Zeroizing<String>>) {
+    match value {
+        Value::String(text) => found.push(text.clone().into()),
+        Value::Array(list) => list.iter().for_each(|item| texts(item, found)),
+        Value::Object(map) => map.values().for_each(|item| texts(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// As it stands between the quotes of a JSON string.
 fn escaped(text: &str) -> Zeroizing<String> {
     let quoted = Zeroizing::new(Value::from(text).to_string());
@@ -140,6 +159,35 @@ mod tests {
         let quoting = json!({ "error": format!("not for {text}") }).to_string();
         let clean = r#"{"error":"not for {\"q\":\"***quoted***\"}"}"#;
         assert_eq!(masks().text(&quoting), clean);
+    }
+
+    #[test]
+    fn every_line_and_every_text_of_a_secret_is_hidden() {
+        let mut masks = Masks::default();
+        let pem = "-----BEGIN KEY-----\n  bGluZS1vbmU=\nbGluZS10d28=\n-----END KEY-----\n";
+        masks.add("pem", pem);
+        for (said, clean) in [
+            ("cannot parse bGluZS1vbmU=", "cannot parse ***pem***"),
+            ("bGluZS10d28=", "***pem***"),
+            (
+                r#"{"k":"x\nbGluZS10d28=\ny"}"#,
+                r#"{"k":"x\n***pem***\ny"}"#,
+            ),
+        ] {
+            assert_eq!(masks.text(said), clean);
+        }
+        assert_eq!(masks.text(pem), "***pem***", "as a whole it is one");
+        let mut masks = Masks::default();
+        let json = json!({ "user": "robot", "auth": [{ "key": "say \"friend\"\nand-enter" }] });
+        masks.add("doc", &json.to_string());
+        for said in [
+            "say \"friend\"",
+            r#"say \"friend\"\nand-enter"#,
+            "and-enter",
+        ] {
+            assert_eq!(masks.text(said), "***doc***");
+        }
+        assert_eq!(masks.text("robot"), "robot", "too short to be looked for");
     }
 
     #[test]
