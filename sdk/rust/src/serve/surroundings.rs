@@ -55,7 +55,12 @@ impl Surroundings {
         let engine = match named.or_else(set) {
             None => None,
             Some((name, text)) => Some(Engine {
-                address: address(name, &text)?,
+                address: if call_secret.is_some() {
+                    // Whoever started us is on this machine, at whichever of its addresses it listens.
+                    parsed(name, &text)?
+                } else {
+                    address(name, &text)?
+                },
                 tenant: variable(environment::TENANT_ID)
                     .or_else(|| engine.map(|_| TENANT.to_owned()))
                     .ok_or_else(|| {
@@ -92,13 +97,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// Calls carry no encryption of their own, so this version listens and calls on this machine only.
 fn address(name: &str, text: &str) -> Result<Address, String> {
-    let address: Address = text.parse().map_err(|e| format!("{name}: {e}"))?;
+    let address = parsed(name, text)?;
     match &address {
         Address::Tcp(text) if !is_loopback(text) => Err(format!(
             "{name}: {text} is not on this machine: use 127.0.0.1, [::1], localhost or a Unix socket"
         )),
         Address::Tcp(_) | Address::Unix(_) => Ok(address),
     }
+}
+
+fn parsed(name: &str, text: &str) -> Result<Address, String> {
+    text.parse().map_err(|e| format!("{name}: {e}"))
 }
 
 fn is_loopback(address: &str) -> bool {
@@ -154,6 +163,19 @@ mod tests {
         assert!(engine.beats && engine.beat_every == Some(Duration::from_secs(7)));
         assert!(Surroundings::read(Some("10.0.0.1:2"), set).is_err());
         assert!(seconds("0").is_err() && seconds("1.5").is_err());
+    }
+
+    #[test]
+    fn the_engine_that_started_it_may_listen_on_any_address_of_this_machine() {
+        let mut pairs = vec![
+            (environment::ENGINE_ADDR, "10.0.0.5:50051"),
+            (environment::TENANT_ID, "default"),
+        ];
+        assert!(read(&pairs).is_err(), "nobody says that it is here");
+        pairs.push((environment::CALL_SECRET, "secret"));
+        let engine = read(&pairs).expect("it started us").engine;
+        let engine = engine.expect("an engine");
+        assert_eq!(engine.address.to_string(), "10.0.0.5:50051");
     }
 
     #[test]
