@@ -84,6 +84,9 @@ struct Stops {
     decisions: CancellationToken,
 }
 
+/// The parts, each with its name and how it ends.
+type Running = JoinSet<(&'static str, anyhow::Result<()>)>;
+
 /// What the parts are made of.
 struct Ground {
     backend: Backend,
@@ -143,7 +146,26 @@ fn doors(dev: &Dev) -> anyhow::Result<Option<Doors>> {
 }
 
 async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
-    let signals = Signals::listen()?;
+    let stops = Stops::default();
+    let mut helpers = JoinSet::new();
+    helpers.spawn(Signals::listen()?.obey(stops.requests.clone()));
+    let mut parts = JoinSet::new();
+    // Whoever wants it to end does not wait until it is ready.
+    let starting = begin(dev, dir, backend, &stops, &mut parts);
+    if let Some(started) = stops.requests.run_until_cancelled(starting).await {
+        started?;
+    }
+    end_in_order(&stops, parts).await
+}
+
+/// Starts everything, and says so.
+async fn begin(
+    dev: &Dev,
+    dir: &Path,
+    backend: Backend,
+    stops: &Stops,
+    parts: &mut Running,
+) -> anyhow::Result<()> {
     let http = bind(dev.http, "--http").await?;
     let grpc = bind(dev.grpc, "--grpc").await?;
     let addresses = (http.local_addr()?, grpc.local_addr()?);
@@ -166,9 +188,7 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
         agents_outlive: !dev.trust_agents.is_empty(),
     };
 
-    let stops = Stops::default();
-    let mut parts: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
-    start(&ground, &stops, &mut parts, grpc);
+    start(&ground, stops, parts, grpc);
     let gateway = make_gateway(&ground);
     let serving = gateway.clone();
     let stop = stops.requests.clone();
@@ -182,10 +202,7 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
     }
     let admin = make_admin(dir, &ground.backend, addresses).await?;
     welcome(dir, admin.as_ref(), addresses);
-
-    let mut helpers = JoinSet::new();
-    helpers.spawn(signals.obey(stops.requests.clone()));
-    end_in_order(&stops, parts).await
+    Ok(())
 }
 
 /// The admin's key with the addresses of this start; at the first start, the first workflow too.
@@ -207,12 +224,7 @@ async fn make_admin(
     Ok(Some(admin))
 }
 
-fn start(
-    ground: &Ground,
-    stops: &Stops,
-    parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
-    grpc: TcpListener,
-) {
+fn start(ground: &Ground, stops: &Stops, parts: &mut Running, grpc: TcpListener) {
     let shards: Vec<Shard> = (0..SHARDS).map(Shard).collect();
     let (keep, keep_runs) = ground.retention;
     let config = scheduler::Config {
@@ -271,10 +283,7 @@ fn start(
 }
 
 /// Ends one part after the other once `requests` is cancelled, or as soon as one of them ends by itself.
-async fn end_in_order(
-    stops: &Stops,
-    mut parts: JoinSet<(&'static str, anyhow::Result<()>)>,
-) -> anyhow::Result<()> {
+async fn end_in_order(stops: &Stops, mut parts: Running) -> anyhow::Result<()> {
     let mut result = Ok(());
     while let Some(ended) = parts.join_next().await {
         let asked = stops.requests.is_cancelled();

@@ -4,9 +4,12 @@ use anyhow::{Context as _, Result, ensure};
 use mirastack_tests::api::Api;
 use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::person;
+use mirastack_tests::process::{Process, Stream};
+use mirastack_tests::program;
 use mirastack_tests::wait::until;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 /// A READ of which the result is saved, and one that takes `steps` times 100 ms.
 const WORK: &str = r#"workflow: work
@@ -112,6 +115,50 @@ async fn agents_die_with_the_process_that_started_them() {
     server.process().kill().expect("it ran");
     let gone = until("the end of the agents", async || {
         let left: Vec<_> = agents.iter().filter(|pid| lives(**pid)).collect();
+        ensure!(left.is_empty(), "{left:?} live on");
+        Ok(())
+    });
+    gone.await.expect("nothing is left behind");
+}
+
+/// An agent that hangs when it is asked what it can do, and its child.
+const HANGS: &str = "#!/bin/sh\nsleep 3600 &\necho $! > \"$(dirname \"$0\")/child\"\nwait\n";
+
+#[tokio::test]
+async fn a_start_that_hangs_ends_when_it_is_told_to_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plugin = folder.path().join("plugins/hangs");
+    fs::create_dir_all(&plugin).expect("it is ours");
+    let program = plugin.join("hangs");
+    fs::write(&program, HANGS).expect("it is ours");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+
+    let built = program::built("mirastack").expect("it was built");
+    let mut command = program::alone(&built, folder.path());
+    command.args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+    command.arg("--data").arg(folder.path().join("data"));
+    command.arg("--plugins").arg(folder.path().join("plugins"));
+    let mut server = Process::spawn("mirastack", command, folder.path()).expect("it was built");
+    let child = server.until("the child of the agent", async || {
+        let written = fs::read_to_string(plugin.join("child"))?;
+        Ok(written.trim().parse::<u32>()?)
+    });
+    let child = child.await.expect("the agent is asked");
+    let ended = server.terminate().await.expect("it ends");
+    assert!(ended.success(), "{ended}");
+    let said = server.output(Stream::Stdout).expect("its output");
+    assert_eq!(said, "", "it was told to end before it was ready");
+    gone(&[child]).await;
+}
+
+/// Waits until none of these processes is there any more.
+async fn gone(pids: &[u32]) {
+    let gone = until("their end", async || {
+        let there = |pid: &&u32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"));
+            status.is_ok_and(|status| !status.contains("State:\tZ"))
+        };
+        let left: Vec<_> = pids.iter().filter(there).collect();
         ensure!(left.is_empty(), "{left:?} live on");
         Ok(())
     });
