@@ -19,8 +19,9 @@ mod workflows;
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use api::ApiKey;
 use args::{Args, Command, Form, Run};
@@ -45,18 +46,43 @@ fn told(command: Command) -> anyhow::Result<bool> {
         .enable_all()
         .build()
         .context("no threads")?;
+    // The floor serves until it is told to end; everything else was cut off then.
+    let is_done = matches!(command, Command::Floor(_));
     runtime.block_on(async {
-        match command {
-            Command::Run(run) => print_run(&run, &measure(&run).await?),
-            Command::Floor(floor) => floor::serve(&floor).await.map(|()| true),
-            Command::Gate(gate) => gate::gate(&gate).await,
-            Command::Rest(rest) => {
-                let figures = rest::rest(&rest).await?;
-                print!("{}", figures.table());
-                Ok(true)
-            }
+        tokio::select! { biased;
+            listened = interrupted() => match listened {
+                Ok(()) if is_done => Ok(true),
+                listened => listened.and(Err(anyhow!("interrupted"))),
+            },
+            done = carry_out(command) => done,
         }
     })
+}
+
+async fn carry_out(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Run(run) => print_run(&run, &measure(&run).await?),
+        Command::Floor(floor) => floor::serve(&floor).await.map(|()| true),
+        Command::Gate(gate) => gate::gate(&gate).await,
+        Command::Rest(rest) => {
+            print!("{}", rest::rest(&rest).await?.table());
+            Ok(true)
+        }
+    }
+}
+
+/// Waits for Ctrl-C, SIGTERM or the end of the terminal: whoever dies of one leaves its server behind.
+async fn interrupted() -> anyhow::Result<()> {
+    let on = |kind| signal(kind).context("listening to signals");
+    let mut int = on(SignalKind::interrupt())?;
+    let mut term = on(SignalKind::terminate())?;
+    let mut hup = on(SignalKind::hangup())?;
+    tokio::select! { biased;
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+        _ = hup.recv() => {}
+    }
+    Ok(())
 }
 
 fn print_run(run: &Run, report: &Report) -> anyhow::Result<bool> {

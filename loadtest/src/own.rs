@@ -25,13 +25,14 @@ const LOG_LINES: usize = 20;
 /// The running server. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Own {
-    folder: TempDir,
     child: Child,
     pid: u32,
     /// Its address.
     pub(crate) http: String,
     /// Held open, so that a late line of the server does not break it.
     _stdout: BufReader<ChildStdout>,
+    /// Removed last.
+    folder: TempDir,
 }
 
 /// Which server it is.

@@ -7,6 +7,7 @@ use mirastack_tests::person;
 use mirastack_tests::process::{Process, Stream};
 use mirastack_tests::program;
 use mirastack_tests::wait::until;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -149,6 +150,28 @@ async fn a_start_that_hangs_ends_when_it_is_told_to_and_leaves_nothing_behind() 
     let said = server.output(Stream::Stdout).expect("its output");
     assert_eq!(said, "", "it was told to end before it was ready");
     gone(&[child]).await;
+}
+
+#[tokio::test]
+async fn a_demo_that_is_told_to_end_leaves_no_server_behind() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let built = program::built("demo").expect("it was built");
+        let mut command = program::alone(&built, folder.path());
+        // Where cargo says that it is when it runs the demo.
+        command.env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
+        command.arg("--yes").env("DEMO_HOLD", "1");
+        let mut demo = Process::spawn("demo", command, folder.path()).expect("it was built");
+        let up = |line: &str| line.contains("silence-noisy-alert.mira.yaml").then_some(());
+        let up = demo.line(Stream::Stdout, "the servers to be up", up);
+        up.await.expect("it starts them");
+        let pid = u32::try_from(demo.pid().as_raw_nonzero().get()).expect("it is positive");
+        let servers = children(pid);
+        assert!(servers.len() >= 3, "{servers:?}");
+        demo.signal(signal).expect("it runs");
+        demo.ended().await.expect("it ends");
+        gone(&servers).await;
+    }
 }
 
 /// Waits until none of these processes is there any more.

@@ -13,6 +13,7 @@ pub mod api;
 pub mod canary;
 pub mod dice;
 pub mod echo;
+pub mod interrupt;
 pub mod judge;
 pub mod miractl;
 pub mod mirastack;

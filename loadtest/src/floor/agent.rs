@@ -17,7 +17,7 @@ const START: Duration = Duration::from_secs(10);
 
 /// A running agent. Dropping it kills it.
 pub(super) struct Agent {
-    child: Child,
+    _child: Child,
     client: PluginClient,
     /// Held open, so that a late line of the agent does not break it.
     _stdout: BufReader<ChildStdout>,
@@ -48,7 +48,7 @@ impl Agent {
             .await
             .with_context(|| format!("connecting to {name} at {address}"))?;
         Ok(Self {
-            child,
+            _child: child,
             client,
             _stdout: stdout,
         })
@@ -57,10 +57,5 @@ impl Agent {
     /// Its connection; clones share it.
     pub(super) fn client(&self) -> PluginClient {
         self.client.clone()
-    }
-
-    /// Ends it.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
-        self.child.kill().await.context("stopping the agent")
     }
 }

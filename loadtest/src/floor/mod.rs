@@ -14,14 +14,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Floor;
 use agent::Agent;
 use rows::Rows;
 use runs::Runs;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until this is dropped.
 ///
 /// # Errors
 /// The agent does not start, the folder cannot be used, or the port is taken.
@@ -32,16 +31,9 @@ pub(crate) async fn serve(floor: &Floor) -> anyhow::Result<()> {
     let listener = TcpListener::bind(&floor.http)
         .await
         .with_context(|| format!("listening on {}", floor.http))?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
     let mut out = std::io::stdout();
     writeln!(out, "ready http=http://{}", listener.local_addr()?)?;
     out.flush()?;
-    tokio::select! {
-        biased;
-        _ = terminated.recv() => {}
-        _ = interrupted.recv() => {}
-        () = http::serve(listener, &runs) => {}
-    }
-    agent.stop().await
+    http::serve(listener, &runs).await;
+    Ok(())
 }

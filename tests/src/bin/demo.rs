@@ -3,8 +3,9 @@
 //! `--yes` approves at once, as does a demo without a terminal; `--write FILE` keeps what was shown, without colours.
 //! `DEMO_HOLD=1` keeps everything up at the end. The exit code is 1 if a part does not do its work.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use mirastack_tests::api::Api;
+use mirastack_tests::interrupt::interrupted;
 use mirastack_tests::miractl::Miractl;
 use mirastack_tests::person;
 use mirastack_tests::story::{ALERT, INSTANCE, Story};
@@ -23,7 +24,7 @@ async fn main() -> ExitCode {
     let Err(error) = tell().await else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("\nThe demo has failed: {error:#}");
+    let _ = writeln!(std::io::stderr(), "\nThe demo has failed: {error:#}");
     // Everything that was started is gone; only the thread that waits for a key would be waited for in vain.
     std::process::exit(1)
 }
@@ -32,12 +33,12 @@ async fn tell() -> Result<()> {
     let wishes = Wishes::read()?;
     let mut show = Show::new();
     let story = tokio::select! { biased;
-        _ = tokio::signal::ctrl_c() => bail!("it was interrupted"),
+        listened = interrupted() => return listened.and(Err(anyhow!("it was interrupted"))),
         story = play(&mut show, &wishes) => story?,
     };
     if std::env::var_os("DEMO_HOLD").is_some_and(|hold| hold == "1") {
         addresses(&mut show, &story);
-        tokio::signal::ctrl_c().await?;
+        interrupted().await?;
     }
     let folder = story.mirastack.keep().await?;
     show.say(&format!(
@@ -228,11 +229,12 @@ impl Show {
     fn painted(&mut self, style: &str, text: &str) {
         self.shown.push_str(text);
         self.shown.push('\n');
-        if self.colours {
-            println!("\x1b[{style}m{text}\x1b[0m");
-        } else {
-            println!("{text}");
-        }
+        let mut out = std::io::stdout().lock();
+        // A terminal that is gone must not keep the servers from being ended.
+        let _ = match self.colours {
+            true => writeln!(out, "\x1b[{style}m{text}\x1b[0m"),
+            false => writeln!(out, "{text}"),
+        };
     }
 
     fn title(&mut self, text: &str) {
