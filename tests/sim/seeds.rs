@@ -60,7 +60,9 @@ pub(crate) fn on_all_cores<T: Send>(
 }
 
 fn again(seed: u64) -> String {
-    format!("SEED={seed} TRACE=1 cargo test -p mirastack-tests --test sim every_seed -- --nocapture")
+    format!(
+        "SEED={seed} TRACE=1 cargo test -p mirastack-tests --test sim every_seed -- --nocapture"
+    )
 }
 
 /// What many seeds have come to, told while they run.

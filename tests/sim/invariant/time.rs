@@ -67,6 +67,11 @@ impl Time {
                 self.not_before.insert(place(step), *at);
                 return Ok(());
             }
+            // Its worker was only slow to say so: there is nothing to be settled any more.
+            Event::AttemptNotCalled { step, .. } => {
+                self.not_before.remove(&place(step));
+                return Ok(());
+            }
             Event::ApprovalRequested(asked) => {
                 self.expires.insert(place(&asked.step), asked.expires_at);
                 return Ok(());
