@@ -28,12 +28,20 @@ pub(super) struct Evaluator<'a> {
     pub(super) meter: Meter,
 }
 
+impl Drop for Evaluator<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.values.budget() {
+            budget.spend(self.meter.spent());
+        }
+    }
+}
+
 impl<'a> Evaluator<'a> {
     pub(super) fn new(values: &'a dyn Values) -> Self {
         Self {
             values,
             locals: Vec::new(),
-            meter: Meter::new(),
+            meter: Meter::new(values.budget()),
         }
     }
 

@@ -44,6 +44,7 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
+pub use meter::Budget;
 pub use names::Names;
 pub use nearest::did_you_mean;
 pub use scope::Scope;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use super::Budget;
+
 /// Values by name, read lazily: nothing is asked for that an expression does not touch, and nothing is copied.
 ///
 /// An implementation for the root answers `inputs`, `steps` …; `steps` may be another implementation that answers each
@@ -15,6 +17,11 @@ pub trait Values: Send + Sync {
 
     /// All names that [`Self::get`] answers, sorted: asked for where an expression uses the whole.
     fn names(&self) -> Vec<String>;
+
+    /// What the evaluations with these values may cost together; of the root. `None`: as much as each may cost alone.
+    fn budget(&self) -> Option<&Budget> {
+        None
+    }
 }
 
 /// How a value is at hand.

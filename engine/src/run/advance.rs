@@ -58,6 +58,7 @@ impl Draft<'_> {
     }
 
     fn try_to_begin(&mut self, no: StepNo) -> Result<(), Fail> {
+        self.renew_budget();
         if self.step(no).item().is_some() {
             return self.begin_item(no);
         }
@@ -213,6 +214,7 @@ impl Draft<'_> {
     }
 
     fn outputs(&mut self) -> Result<BTreeMap<String, Value>, Fail> {
+        self.renew_budget();
         let mut outputs = BTreeMap::new();
         for (name, tree) in &self.plan.outputs {
             let rendered = self.render(tree, &self.run_scope())?;

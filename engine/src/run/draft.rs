@@ -2,10 +2,15 @@
 //!
 //! The steps of the run stay where they are; a step is copied when an event first changes it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
 
 use crate::digest::Digest;
 use crate::event::{Event, Failure};
+use crate::expression::Budget;
 use crate::facts::{Facts, Missing, Rejection};
 use crate::id::StepNo;
 use crate::plan::{Plan, PlanStep};
@@ -19,6 +24,12 @@ const EVENT_BYTES_MAX: usize = crate::record::RECORD_BYTES_MAX / 2;
 /// A decision stops adding steps when the values that it makes have grown to this, too, and makes no more than twice
 /// as much: they are all in memory until the record is stored.
 const VALUE_BYTES_ENOUGH: usize = 16 * 1024 * 1024;
+
+/// All expressions of one step together take no more evaluation steps, its `for_each` and keys included; the same for
+/// `vars` and for `outputs`: half a second, in which the owner of the run does nothing else.
+const STEPS_MAX: u64 = 5 * crate::expression::STEPS_MAX;
+/// A decision begins no further step when its expressions have taken so many.
+const STEPS_ENOUGH: u64 = 2 * crate::expression::STEPS_MAX;
 
 /// The steps of a run with the changed ones laid over them.
 pub(crate) struct Overlay<'a> {
@@ -71,6 +82,12 @@ pub(crate) struct Draft<'a> {
     bytes: usize,
     inlined: usize,
     blob_bytes: usize,
+    /// Values of `blobs` that were looked at.
+    read: RefCell<BTreeMap<Digest, Arc<Json>>>,
+    /// What the expressions of the step at hand may still cost.
+    pub(super) budget: Budget,
+    /// What those before it cost.
+    spent: u64,
 }
 
 impl<'a> Draft<'a> {
@@ -103,6 +120,9 @@ impl<'a> Draft<'a> {
             bytes: 0,
             inlined: 0,
             blob_bytes: 0,
+            read: RefCell::default(),
+            budget: Budget::new(STEPS_MAX),
+            spent: 0,
         })
     }
 
@@ -115,7 +135,19 @@ impl<'a> Draft<'a> {
 
     /// Whether the record has no room for another step.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes > EVENT_BYTES_MAX || self.blob_bytes > VALUE_BYTES_ENOUGH
+        self.bytes > EVENT_BYTES_MAX
+            || self.blob_bytes > VALUE_BYTES_ENOUGH
+            || self.spent() > STEPS_ENOUGH
+    }
+
+    fn spent(&self) -> u64 {
+        self.spent + STEPS_MAX - self.budget.left()
+    }
+
+    /// What comes next is computed with a budget of its own.
+    pub(super) fn renew_budget(&mut self) {
+        self.spent = self.spent();
+        self.budget = Budget::new(STEPS_MAX);
     }
 
     /// Whether the events are more than one record may hold.
@@ -153,11 +185,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A value for an event; the bytes of a large one are put beside the events.
-    pub(crate) fn value(
-        &mut self,
-        json: &serde_json::Value,
-        labels: Labels,
-    ) -> Result<Value, Failure> {
+    pub(crate) fn value(&mut self, json: &Json, labels: Labels) -> Result<Value, Failure> {
         let made = Value::make(json, labels, self.inline_max());
         let value = self.keep(made.map_err(|e| limit(e.to_string()))?);
         if self.blob_bytes > 2 * VALUE_BYTES_ENOUGH {
@@ -182,6 +210,37 @@ impl<'a> Draft<'a> {
             self.blobs.push((value.digest, bytes));
         }
         value
+    }
+
+    /// The JSON of a value, or what must be fetched.
+    pub(super) fn json_of(&self, value: &Value) -> Decided<Json> {
+        Ok(Arc::unwrap_or_clone(self.shared(value)?))
+    }
+
+    /// The same, shared: large values are read once for a decision, however often they are looked at.
+    pub(super) fn shared(&self, value: &Value) -> Decided<Arc<Json>> {
+        if let Some(json) = self.facts.values.get(&value.digest) {
+            return Ok(json.clone());
+        }
+        if let Some(json) = value.inline_json() {
+            return Ok(Arc::new(json));
+        }
+        if let Some(json) = self.read.borrow().get(&value.digest) {
+            return Ok(json.clone());
+        }
+        let made = self.blobs.iter().find(|(made, _)| *made == value.digest);
+        let (digest, bytes) =
+            made.ok_or_else(|| Rejection::missing(Missing::Value(value.digest)))?;
+        let json = Arc::new(serde_json::from_slice(bytes).unwrap_or(Json::Null));
+        self.read.borrow_mut().insert(*digest, json.clone());
+        Ok(json)
+    }
+
+    /// Whether the JSON of a value is at hand.
+    pub(super) fn is_known(&self, value: &Value) -> bool {
+        value.inline.is_some()
+            || self.facts.values.contains_key(&value.digest)
+            || self.blobs.iter().any(|(made, _)| *made == value.digest)
     }
 
     /// The bytes of a value: inline, made in this decision, or from the facts.

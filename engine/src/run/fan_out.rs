@@ -1,19 +1,21 @@
 //! Fan-out: the list is fixed when the step begins, items are added as a window, and the end joins them.
 
+use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::approval::{Approval, BYTES_MAX, CALLS_MAX, item_name};
+use crate::approval::{ApprovedCall, BYTES_MAX, CALLS_MAX, item_name};
 use crate::code::Code;
 use crate::definition::{MaxFailed, StepKind};
 use crate::event::{ApprovalState, Call, Event, Origin, StepStatus};
-use crate::facts::{Missing, Rejection};
+use crate::facts::Rejection;
 use crate::id::StepNo;
+use crate::manifest::ActionName;
 use crate::principal::Permission;
 use crate::run::asking::too_large;
 use crate::run::draft::{Decided, Draft, failure, limit};
 use crate::run::scope::Fail;
 use crate::run::state::{At, FanOut, Steps};
-use crate::value::{Labels, TooLarge, VALUE_BYTES_MAX, Value};
+use crate::value::{Labels, TooLarge, VALUE_BYTES_MAX};
 
 /// No run has more steps, items included.
 const STEPS_MAX: usize = 10_000;
@@ -213,11 +215,8 @@ impl Draft<'_> {
     pub(super) fn item(&self, of: StepNo, index: u32) -> Decided<Json> {
         let items = self.step(of).fan_out.as_deref().map(|f| &f.items);
         let items = items.expect("an item belongs to an opened fan-out");
-        Ok(self
-            .json_of(items)?
-            .get(index as usize)
-            .cloned()
-            .unwrap_or(Json::Null))
+        let list = self.shared(items)?;
+        Ok(list.get(index as usize).cloned().unwrap_or(Json::Null))
     }
 
     /// The call that was consented to: of these bytes and nothing else.
@@ -230,21 +229,20 @@ impl Draft<'_> {
                 failure(Code::ApprovalMismatch, "the items' approval does not stand").into(),
             );
         }
-        let json = self.json_of(&consent.asked.bytes)?;
+        let approval = self.shared(&consent.asked.bytes)?;
         let broken = || failure(Code::ApprovalMismatch, "the approved bytes cannot be read");
-        let approval: Approval = serde_json::from_value(json).map_err(|_| broken())?;
+        // Only what is of this item is copied: the bytes of all are up to 4 MiB.
+        let action = ActionName::deserialize(&approval["action"]).map_err(|_| broken())?;
+        let timeout_ms = approval["timeout_ms"].as_u64().ok_or_else(broken)?;
+        let approved = &approval["calls"][index as usize];
+        let approved = ApprovedCall::deserialize(approved).map_err(|_| broken())?;
         let place = self
             .head()
             .created
             .actions
             .iter()
-            .position(|a| a.name == approval.action);
+            .position(|a| a.name == action);
         let place = place.ok_or_else(broken)?;
-        let approved = approval
-            .calls
-            .into_iter()
-            .nth(index as usize)
-            .ok_or_else(broken)?;
         let params: Json = serde_json::from_str(&approved.params).map_err(|_| broken())?;
         let labels = joined(approved.sources.values(), self.config_labels());
         let params = self.value(&params, labels)?;
@@ -253,7 +251,7 @@ impl Draft<'_> {
             params,
             secrets: approved.secrets,
             time_range: approved.time_range,
-            timeout_ms: approval.timeout_ms,
+            timeout_ms,
             sources: approved.sources,
         }))
     }
@@ -322,23 +320,6 @@ impl Draft<'_> {
         } else {
             Err(Rejection::Missing(missing))
         }
-    }
-
-    /// The JSON of a value, or what must be fetched.
-    pub(super) fn json_of(&self, value: &Value) -> Decided<Json> {
-        if let Some(json) = value.inline_json() {
-            return Ok(json);
-        }
-        if let Some((_, bytes)) = self
-            .blobs
-            .iter()
-            .find(|(digest, _)| *digest == value.digest)
-        {
-            return Ok(serde_json::from_slice(bytes).unwrap_or(Json::Null));
-        }
-        let json = self.facts.values.get(&value.digest);
-        let json = json.ok_or_else(|| Rejection::missing(Missing::Value(value.digest)))?;
-        Ok((**json).clone())
     }
 }
 

@@ -13,6 +13,7 @@ mod draft;
 mod due;
 mod ending;
 mod fan_out;
+mod items;
 mod lose;
 mod outcome;
 mod prepare;

@@ -10,12 +10,12 @@ use serde_json::{Value as Json, json};
 use crate::code::Code;
 use crate::digest::Digest;
 use crate::duration::Duration;
-use crate::event::{Failure, Section, StepStatus};
-use crate::expression::{self, Expression, Names, Template, Values, View};
+use crate::event::{Failure, Section};
+use crate::expression::{self, Budget, Expression, Names, Template, Values, View};
 use crate::facts::{Missing, Rejection};
 use crate::id::StepNo;
 use crate::plan::Tree;
-use crate::run::draft::{Decided, Draft, failure};
+use crate::run::draft::{Draft, failure};
 use crate::run::state::Step;
 use crate::time::Timestamp;
 use crate::value::{Labels, Trust, Value};
@@ -93,16 +93,36 @@ pub(crate) enum Piece {
 }
 
 /// Something in scope.
-enum Cell {
+pub(super) enum Cell {
     Json(Json),
     Shared(Arc<Json>),
     Map(Cells),
-    Missing(Digest),
+    Missing(Vec<Digest>),
 }
 
 /// Names in scope.
 #[derive(Default)]
-struct Cells(BTreeMap<String, Cell>);
+pub(super) struct Cells(pub(super) BTreeMap<String, Cell>);
+
+/// All names in scope, and what evaluating may cost.
+struct Root<'d> {
+    cells: Cells,
+    budget: &'d Budget,
+}
+
+impl Values for Root<'_> {
+    fn get(&self, name: &str) -> Option<View<'_>> {
+        self.cells.get(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.cells.names()
+    }
+
+    fn budget(&self) -> Option<&Budget> {
+        Some(self.budget)
+    }
+}
 
 impl Values for Cells {
     fn get(&self, name: &str) -> Option<View<'_>> {
@@ -110,7 +130,10 @@ impl Values for Cells {
             Cell::Json(json) => View::Json(json),
             Cell::Shared(json) => View::Json(json),
             Cell::Map(cells) => View::Values(cells),
-            Cell::Missing(digest) => View::Missing(digest.to_string()),
+            Cell::Missing(all) => {
+                let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+                View::Missing(all.join(" "))
+            }
         })
     }
 
@@ -252,7 +275,7 @@ impl Draft<'_> {
         scope.vars.unwrap_or(&self.head().vars).get(name)
     }
 
-    fn cells(&self, names: &Names, scope: &Scope<'_>) -> Decided<Cells> {
+    fn cells(&self, names: &Names, scope: &Scope<'_>) -> Result<Root<'_>, Fail> {
         let mut cells = BTreeMap::new();
         for root in ROOTS.split(' ') {
             if names.mentions(root)
@@ -261,10 +284,14 @@ impl Draft<'_> {
                 cells.insert(root.to_owned(), cell);
             }
         }
-        Ok(Cells(cells))
+        let cells = Cells(cells);
+        Ok(Root {
+            cells,
+            budget: &self.budget,
+        })
     }
 
-    fn cell(&self, root: &str, names: &Names, scope: &Scope<'_>) -> Decided<Option<Cell>> {
+    fn cell(&self, root: &str, names: &Names, scope: &Scope<'_>) -> Result<Option<Cell>, Fail> {
         let created = &self.head().created;
         Ok(Some(match root {
             "inputs" => self.cells_of(&created.inputs, names, root),
@@ -277,7 +304,7 @@ impl Draft<'_> {
                 "redelivery_of": created.trigger.redelivery_of,
             })),
             "environment" => Cell::Json(Json::Null),
-            "steps" => self.steps_cell(names),
+            "steps" => self.steps_cell(names)?,
             "item" => match scope.item {
                 Some((item, _)) => Cell::Json(item.clone()),
                 None => return Ok(None),
@@ -310,14 +337,11 @@ impl Draft<'_> {
         Cell::Map(Cells(cells))
     }
 
-    fn value_cell(&self, value: &Value) -> Cell {
-        if let Some(shared) = self.facts.values.get(&value.digest) {
-            return Cell::Shared(shared.clone());
-        }
-        match self.json_of(value) {
-            Ok(json) => Cell::Json(json),
+    pub(super) fn value_cell(&self, value: &Value) -> Cell {
+        match self.shared(value) {
+            Ok(json) => Cell::Shared(json),
             Err(_) if crate::planted!("missing_value_passed") => Cell::Json(Json::Null),
-            Err(_) => Cell::Missing(value.digest),
+            Err(_) => Cell::Missing(vec![value.digest]),
         }
     }
 
@@ -348,7 +372,7 @@ impl Draft<'_> {
         })
     }
 
-    fn steps_cell(&self, names: &Names) -> Cell {
+    fn steps_cell(&self, names: &Names) -> Result<Cell, Fail> {
         let whole = names.whole("steps");
         let wanted: Vec<&str> = names.under("steps").collect();
         let mut cells = BTreeMap::new();
@@ -358,72 +382,13 @@ impl Draft<'_> {
             .iter()
             .filter(|(n, _)| whole || wanted.contains(&n.as_str()))
         {
-            cells.insert(name.clone(), self.step_cell(self.step(*no), names));
+            cells.insert(name.clone(), self.step_cell(self.step(*no), names)?);
         }
         let absent = |id: &&str| !self.head().names.contains_key(*id);
         for id in wanted.into_iter().filter(absent) {
             cells.insert(id.to_owned(), Cell::Json(never_added()));
         }
-        Cell::Map(Cells(cells))
-    }
-
-    fn step_cell(&self, step: &Step, names: &Names) -> Cell {
-        let output = match &step.output {
-            Some(output) if step.status == StepStatus::Succeeded => self.value_cell(output),
-            Some(_) | None => Cell::Json(Json::Null),
-        };
-        let mut cells = BTreeMap::from([
-            ("status".to_owned(), Cell::Json(json!(step.status))),
-            ("output".to_owned(), output),
-            ("error".to_owned(), Cell::Json(json!(step.failure))),
-        ]);
-        let wants_items = names
-            .paths()
-            .any(|p| p.len() < 3 || p[2] == "items" || p[2] == "counts");
-        if let Some(fan) = step.fan_out.as_deref().filter(|_| wants_items) {
-            cells.insert("counts".to_owned(), Cell::Json(self.counts_json(fan)));
-            cells.insert("items".to_owned(), self.items_cell(fan));
-        }
-        Cell::Map(Cells(cells))
-    }
-
-    fn counts_json(&self, fan: &crate::run::state::FanOut) -> Json {
-        let count = |status: StepStatus| {
-            fan.steps
-                .iter()
-                .filter(|no| self.step(**no).status == status)
-                .count()
-        };
-        json!({"succeeded": count(StepStatus::Succeeded), "failed": fan.failed, "skipped": count(StepStatus::Skipped)})
-    }
-
-    /// `[{key, item, status, output, error}]` in the order of the list.
-    fn items_cell(&self, fan: &crate::run::state::FanOut) -> Cell {
-        let list = match self.json_of(&fan.items) {
-            Ok(list) => list,
-            Err(_) => return Cell::Missing(fan.items.digest),
-        };
-        let mut items = Vec::with_capacity(fan.steps.len());
-        for (place, no) in fan.steps.iter().enumerate() {
-            let step = self.step(*no);
-            let output = match step
-                .output
-                .as_ref()
-                .map(|o| self.json_of(o).map_err(|_| o.digest))
-            {
-                Some(Ok(output)) => output,
-                Some(Err(missing)) => return Cell::Missing(missing),
-                None => Json::Null,
-            };
-            items.push(json!({
-                "key": fan.keys[place],
-                "item": list.get(place),
-                "status": step.status,
-                "output": output,
-                "error": step.failure,
-            }));
-        }
-        Cell::Json(Json::Array(items))
+        Ok(Cell::Map(Cells(cells)))
     }
 }
 
@@ -434,7 +399,7 @@ fn never_added() -> Json {
 
 fn fill(
     tree: &Tree,
-    cells: &Cells,
+    cells: &Root<'_>,
     pointer: &mut String,
     secrets: &mut Vec<(String, Vec<Piece>)>,
 ) -> Result<Json, Fail> {
@@ -460,7 +425,7 @@ fn fill(
 
 fn fill_at(
     tree: &Tree,
-    cells: &Cells,
+    cells: &Root<'_>,
     pointer: &mut String,
     name: &str,
     secrets: &mut Vec<(String, Vec<Piece>)>,
@@ -474,7 +439,7 @@ fn fill_at(
 
 fn fill_text(
     template: &Template,
-    cells: &Cells,
+    cells: &Root<'_>,
     pointer: &str,
     secrets: &mut Vec<(String, Vec<Piece>)>,
 ) -> Result<Json, Fail> {
@@ -492,9 +457,10 @@ fn fill_text(
 
 fn fail(error: &expression::Error) -> Fail {
     if error.kind == expression::ErrorKind::Missing
-        && let Ok(digest) = error.message.parse()
+        && let Ok(all) = error.message.split(' ').map(str::parse).collect()
     {
-        return Fail::Rejected(Rejection::missing(Missing::Value(digest)));
+        let all: Vec<Digest> = all;
+        return Rejection::Missing(all.into_iter().map(Missing::Value).collect()).into();
     }
     Fail::Failed(failure(Code::Expression, error.message.clone()))
 }

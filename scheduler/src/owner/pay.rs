@@ -54,7 +54,8 @@ impl Owner {
         }
         if durable {
             for attempt in self.detector.of(key) {
-                if !owed.iter().any(|(a, _)| *a == attempt) {
+                // They are in the order of the steps, each of which owes one attempt.
+                if owed.binary_search_by(|(a, _)| a.cmp(&attempt)).is_err() {
                     self.no_longer_owed(attempt);
                 }
             }

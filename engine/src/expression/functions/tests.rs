@@ -330,7 +330,7 @@ fn every_function_takes_what_its_table_says() {
     for signature in all() {
         let args: Vec<Value<'_>> = signature.params.iter().map(sample).collect();
         assert!(signature.accepts(&args), "{}", signature.name);
-        let done = (signature.run)(&mut Meter::new(), &args);
+        let done = (signature.run)(&mut Meter::new(None), &args);
         let name = signature.name;
         if let Err(fault) = done {
             let zone = name.starts_with("get") && args.len() == 2;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::bench::Bench;
+use super::bench::{Bench, missing};
 use crate::command::Outcome;
 use crate::digest::Digest;
 use crate::event::{Failure, RunStatus};
@@ -152,4 +152,60 @@ fn a_long_journal_keeps_only_small_outputs_inline() {
     let output = bench.step("a").output.clone().expect("an output");
     assert!(output.inline.is_none(), "it went into the journal");
     assert!(bench.facts.values.contains_key(&output.digest));
+}
+
+#[test]
+fn the_keys_of_a_fan_out_share_what_expressions_may_cost() {
+    let key = "string(item) }}${{ inputs.hosts.exists(h, h == '') ? '' : '' }}";
+    let text = fan("read").replace(
+        "key: \"${{ string(item) }}\"",
+        &format!("key: \"${{{{ {key}\""),
+    );
+    let mut bench = Bench::started(&text, json!({"hosts": hosts(100, 4)}));
+    bench.go_on();
+    assert_eq!(bench.owed().len(), 100);
+    let mut bench = Bench::started(&text, json!({"hosts": hosts(2_000, 4)}));
+    bench.go_on();
+    assert_eq!(bench.code().as_deref(), Some("expression"));
+}
+
+#[test]
+fn steps_with_costly_conditions_begin_in_several_decisions() {
+    let steps: String = (0..8)
+        .map(|i| {
+            format!(
+                "  - {{ id: s{i}, needs: [], wait: 1h, if: \"inputs.hosts.all(a, inputs.hosts.all(b, a != b || a == b))\" }}\n"
+            )
+        })
+        .collect();
+    let text = format!("workflow: w\ninputs: {{ hosts: {{ type: array }} }}\nsteps:\n{steps}");
+    let mut bench = Bench::started(&text, json!({"hosts": hosts(300, 4)}));
+    assert_eq!(
+        bench.run_status(),
+        RunStatus::Running,
+        "all in one decision"
+    );
+    bench.go_on();
+    assert_eq!(bench.run_status(), RunStatus::Waiting);
+}
+
+#[test]
+fn all_outputs_that_an_expression_misses_are_told_at_once() {
+    let text = fan("read")
+        + "  - { id: pause, wait: 1m }\n  - { id: after, assert: \"steps.each.items.all(i, i.output.value != '')\" }\n";
+    let mut bench = Bench::started(&text, json!({"hosts": hosts(3, 1)}));
+    for name in ["each[0]", "each[1]", "each[2]"] {
+        let json = json!({"value": format!("{name}{}", "x".repeat(9_000))});
+        let value = Bench::value(json.clone());
+        assert!(value.inline.is_none());
+        bench.facts.values.insert(value.digest, json.into());
+        bench.succeed(name, (*bench.facts.values[&value.digest]).clone());
+    }
+    let kept = std::mem::take(&mut bench.facts.values);
+    bench.now = bench.now.plus("1m".parse().expect("a duration"));
+    let wake = crate::command::Command::Wake { in_hand: false };
+    assert_eq!(missing(bench.ask(wake)).len(), 3);
+    bench.facts.values = kept;
+    bench.wake();
+    assert_eq!(bench.run_status(), RunStatus::Succeeded);
 }
