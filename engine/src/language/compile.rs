@@ -389,7 +389,7 @@ impl<'a> Compiler<'a> {
         let scope = Scope::new().with("event", scopes::event());
         let workflow = self.workflow;
         let mut triggers = Vec::new();
-        for (index, trigger) in workflow.on.iter().enumerate() {
+        for (index, trigger) in workflow.read_triggers() {
             let pointer = format!("/on/{index}");
             let condition =
                 self.condition(&join(&pointer, "if"), trigger.condition.as_ref(), &scope);

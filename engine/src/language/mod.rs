@@ -11,6 +11,7 @@ mod params;
 mod read;
 mod scopes;
 mod step;
+mod unread;
 mod workflow;
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ const LATER: &[&str] = &["schedule", "role", "environment", "standing_approval"]
 /// The documents of a text, checked against `actions`.
 ///
 /// # Errors
-/// Every problem of every document.
+/// Every problem of every document, up to a hundred.
 pub fn check(text: &str, actions: &Actions) -> Result<Vec<Document>, Vec<Problem>> {
     let nodes = yaml::parse(text)
         .map_err(|problems| problems.into_iter().map(of_yaml).collect::<Vec<_>>())?;
@@ -83,12 +84,16 @@ pub fn check(text: &str, actions: &Actions) -> Result<Vec<Document>, Vec<Problem
     let mut documents = Vec::new();
     let mut problems = Vec::new();
     for node in &nodes {
+        if problems.len() >= yaml::PROBLEMS_MAX {
+            break;
+        }
         match document(node, actions) {
             Ok(document) => documents.push(document),
             Err(more) => problems.extend(more),
         }
     }
     problems.sort_by_key(|p| p.at);
+    problems.truncate(yaml::PROBLEMS_MAX);
     if problems.is_empty() {
         Ok(documents)
     } else {
@@ -177,7 +182,8 @@ fn checked_workflow(node: &Node, actions: &Actions) -> Result<Document, Vec<Prob
     if let Some(workflow) = &workflow {
         let mut compiler = compile::Compiler::new(workflow, actions);
         plan = compiler.plan();
-        problems.extend(compiler.faults.iter().map(|f| placed(node, f)));
+        let faults = compiler.faults.iter().take(yaml::PROBLEMS_MAX);
+        problems.extend(faults.map(|f| placed(node, f)));
         warnings.extend(compiler.warnings.iter().map(|f| placed(node, f)));
         numbers = compiler.numbers;
     }

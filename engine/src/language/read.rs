@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::expression::nearest::did_you_mean;
 use crate::language::{Problem, document};
-use crate::yaml::{Entry, Literal, Node, Position};
+use crate::yaml::{Entry, Literal, Node, PROBLEMS_MAX, Position};
 
 /// Collects what is wrong with a document.
 #[derive(Default)]
@@ -50,12 +50,14 @@ impl Reader {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.problems.push(Problem {
-            at,
-            pointer: pointer.to_owned(),
-            message: message.into(),
-            hint,
-        });
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(Problem {
+                at,
+                pointer: pointer.to_owned(),
+                message: message.into(),
+                hint,
+            });
+        }
     }
 
     /// Whether something under `pointer` is known to be wrong.

@@ -50,10 +50,9 @@ impl Reader {
         let mut steps: Vec<Step> = Vec::new();
         for (index, node) in list.iter().enumerate() {
             let above = steps.last().map(|s| s.id.clone());
-            if let Some(step) = self.step(node, &join(&pointer, &index.to_string()), above, actions)
-            {
-                steps.push(step);
-            }
+            let pointer = join(&pointer, &index.to_string());
+            let step = self.step(node, &pointer, above, actions);
+            steps.push(step.unwrap_or_else(|| Step::unread(node, &pointer)));
         }
         steps
     }
@@ -70,9 +69,11 @@ impl Reader {
         let kind = self.kind(&fields, actions);
         let needs = self.needs(&fields, above);
         let for_each = self.for_each(&fields);
+        let is_read = kind.is_some();
+        let unread = Step::unread(node, pointer);
         let step = Step {
-            id: id?,
-            kind: kind?,
+            id: id.unwrap_or(unread.id),
+            kind: kind.unwrap_or(unread.kind),
             needs,
             condition: fields
                 .get("if")
@@ -95,7 +96,9 @@ impl Reader {
                 .get("approval")
                 .and_then(|n| self.approval(n, &fields.at("approval"))),
         };
-        self.check_belongs(&fields, &step);
+        if is_read {
+            self.check_belongs(&fields, &step);
+        }
         Some(step)
     }
 

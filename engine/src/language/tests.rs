@@ -498,3 +498,44 @@ fn steps_without_an_action_have_no_output() {
         StepKind::Wait { .. }
     ));
 }
+
+#[test]
+fn a_step_that_cannot_be_read_moves_no_other_problem() {
+    let text = concat!(
+        "workflow: w\n",
+        "on:\n",
+        "  - { schedule: daily }\n",
+        "  - { hook: h, if: event.alert.nothing == 1 && }\n",
+        "steps:\n",
+        "  - { id: a, run: other }\n",
+        "  - just text\n",
+        "  - { id: b, uses: metrics/instant_query, with: { query: \"${{ steps.a.output.x }}\" }, if: 1 + }\n",
+        "  - { id: c, wait: 1s, needs: [a, b] }\n",
+        "  - { id: c, needs: [], wait: 1s }\n",
+    );
+    let lines: Vec<String> = problems(text)
+        .iter()
+        .map(|p| p.split(':').next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        lines,
+        ["3", "4", "6", "7", "8", "10"],
+        "{:#?}",
+        problems(text)
+    );
+}
+
+#[test]
+fn no_more_than_a_hundred_problems_are_told() {
+    let steps = |count| format!("workflow: w\nsteps:\n{}", "  - { x: 1 }\n".repeat(count));
+    assert_eq!(problems(&steps(900)).len(), crate::yaml::PROBLEMS_MAX);
+    let found = problems(&steps(20_000));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("at most 1000 steps"), "{found:#?}");
+    let outputs = "  a: \"${{ nothing }}\"\n".to_owned();
+    let outputs: String = (0..500)
+        .map(|i| outputs.replace('a', &format!("o{i}")))
+        .collect();
+    let text = format!("workflow: w\nsteps: [{{ id: s, wait: 1s }}]\noutputs:\n{outputs}");
+    assert_eq!(problems(&text).len(), crate::yaml::PROBLEMS_MAX);
+}

@@ -24,6 +24,9 @@ impl Reader {
     pub(super) fn workflow(&mut self, node: &Node, actions: &Actions) -> Option<Workflow> {
         let fields = self.fields::<document::Workflow>(node, "", LATER)?;
         let name = self.name_of(&fields, "workflow");
+        if !self.counts_steps(&fields) {
+            return None;
+        }
         let steps = self.steps(&fields, "steps", actions);
         if fields.get("steps").is_none() {
             self.problem(node.at, "", "steps: a workflow has at least one step");
@@ -36,7 +39,7 @@ impl Reader {
                 ("on_failure", &on_failure),
                 ("finally", &finally),
             ],
-            node,
+            &fields,
         );
         let written = fields
             .get("permission")
@@ -216,8 +219,11 @@ impl Reader {
             return Vec::new();
         };
         let list = self.list(node, "/on").unwrap_or_default();
-        let read = |(index, node): (usize, &Node)| self.trigger(node, &format!("/on/{index}"));
-        list.iter().enumerate().filter_map(read).collect()
+        let read = |(index, node): (usize, &Node)| {
+            let trigger = self.trigger(node, &format!("/on/{index}"));
+            trigger.unwrap_or_else(HookTrigger::unread)
+        };
+        list.iter().enumerate().map(read).collect()
     }
 
     fn trigger(&mut self, node: &Node, pointer: &str) -> Option<HookTrigger> {
@@ -255,26 +261,30 @@ impl Reader {
     }
 
     /// Ids are unique over all sections, so that `steps.X` means one step.
-    fn check_ids(&mut self, sections: &[(&str, &Vec<Step>)], node: &Node) {
+    fn check_ids(&mut self, sections: &[(&str, &Vec<Step>)], fields: &Fields<'_>) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-        let mut count = 0;
         for (section, steps) in sections {
-            for (index, step) in steps.iter().enumerate() {
-                count += 1;
+            let written = fields.get(section).and_then(Node::list).unwrap_or_default();
+            for (index, (step, node)) in steps.iter().zip(written).enumerate() {
                 let pointer = format!("/{section}/{index}/id");
                 if let Some(first) = seen.insert(&step.id, pointer.clone()) {
                     let message = format!("the id {} is taken already, at {first}", step.id);
-                    self.problem(node.at, &pointer, message);
+                    let at = node.get("id").unwrap_or(node).at;
+                    self.problem(at, &pointer, message);
                 }
             }
         }
+    }
+
+    /// Whether there are few enough steps to be read.
+    fn counts_steps(&mut self, fields: &Fields<'_>) -> bool {
+        let lists = ["steps", "on_failure", "finally"].map(|key| fields.get(key)?.list());
+        let count: usize = lists.iter().flatten().map(|list| list.len()).sum();
         if count > STEPS_MAX {
-            self.problem(
-                node.at,
-                "/steps",
-                format!("a workflow has at most {STEPS_MAX} steps, and this has {count}"),
-            );
+            let message = format!("a workflow has at most {STEPS_MAX} steps, and this has {count}");
+            self.problem(fields.node.at, "/steps", message);
         }
+        count <= STEPS_MAX
     }
 }
 
