@@ -8,6 +8,12 @@ impl<S: Steps> State<S> {
     /// When the owner must look at the run again; `Some` of the past means at once.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
+        self.due_while(false)
+    }
+
+    /// The same while a worker has one of its attempts in hand: then it has started in time, however long that takes.
+    #[must_use]
+    pub fn due_while(&self, in_hand: bool) -> Option<Timestamp> {
         let head = &self.head;
         if head.end.is_some() || head.parked.is_some() {
             return None;
@@ -23,7 +29,7 @@ impl<S: Steps> State<S> {
         let start_by = head
             .created
             .start_by
-            .filter(|_| !head.touched && head.stop.is_none());
+            .filter(|_| !in_hand && !head.touched && head.stop.is_none());
         let over = (!head.timed_out).then(|| self.over_at());
         steps.chain(start_by).chain(over).min()
     }

@@ -255,6 +255,12 @@ impl Run {
         self.state.due()
     }
 
+    /// The same while a worker has one of its attempts in hand.
+    #[must_use]
+    pub fn due_while(&self, in_hand: bool) -> Option<Timestamp> {
+        self.state.due_while(in_hand)
+    }
+
     /// What can be known of it without its events.
     #[must_use]
     pub fn summary(&self) -> Summary {

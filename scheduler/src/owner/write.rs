@@ -103,7 +103,8 @@ impl Owner {
         self.sync(key, slot, true);
         let Some(run) = &slot.run else { return };
         let now = self.backend.clock.now();
-        let due = match run.due() {
+        let in_hand = woke_for_nothing && self.detector.is_held(key);
+        let due = match run.due_while(in_hand) {
             Some(due) if woke_for_nothing && due <= now => {
                 tracing::warn!(run = %key.run, %due, "a run is due and has nothing to do");
                 Some(Timestamp::from_millis(now.millis() + NOTHING_DUE_MS))
@@ -154,7 +155,7 @@ impl Owner {
         Ok(())
     }
 
-    fn make_ready_if_wanted(&mut self, key: &RunKey) {
+    pub(super) fn make_ready_if_wanted(&mut self, key: &RunKey) {
         let wanted = |s: &Slot| !s.mail.is_empty() || !s.unsure.is_empty();
         if self.slots.get(key).is_some_and(wanted) {
             self.make_ready(key);

@@ -104,6 +104,10 @@ fn a_run_that_does_not_start_in_time_is_cancelled_as_stale() {
         bench.must(Command::Wake { in_hand: true }).is_empty(),
         "it is in somebody's hands"
     );
+    assert!(
+        bench.run.due_while(true) > Some(bench.now),
+        "it is left in peace"
+    );
     bench.wake();
     assert_eq!(bench.run_status(), RunStatus::Cancelled);
     assert_eq!(bench.code().as_deref(), Some("stale"));
