@@ -2,7 +2,6 @@
 //!
 //! The steps of the run stay where they are; a step is copied when an event first changes it.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,8 +81,8 @@ pub(crate) struct Draft<'a> {
     bytes: usize,
     inlined: usize,
     blob_bytes: usize,
-    /// Values of `blobs` that were looked at.
-    read: RefCell<BTreeMap<Digest, Arc<Json>>>,
+    /// Values of `blobs` that are looked at again.
+    read: BTreeMap<Digest, Arc<Json>>,
     /// What the expressions of the step at hand may still cost.
     pub(super) budget: Budget,
     /// What those before it cost.
@@ -120,7 +119,7 @@ impl<'a> Draft<'a> {
             bytes: 0,
             inlined: 0,
             blob_bytes: 0,
-            read: RefCell::default(),
+            read: BTreeMap::new(),
             budget: Budget::new(STEPS_MAX),
             spent: 0,
         })
@@ -197,6 +196,15 @@ impl<'a> Draft<'a> {
         Ok(value)
     }
 
+    /// The same of a value that is looked at again in this decision: it is not read anew each time.
+    pub(crate) fn lasting_value(&mut self, json: Json, labels: Labels) -> Result<Value, Failure> {
+        let value = self.value(&json, labels)?;
+        if value.inline.is_none() {
+            self.read.insert(value.digest, Arc::new(json));
+        }
+        Ok(value)
+    }
+
     /// The value of `made`; its bytes are put beside the events where they are too many to stand in one.
     pub(crate) fn keep(&mut self, made: Made) -> Value {
         let Made { mut value, blob } = made;
@@ -217,7 +225,7 @@ impl<'a> Draft<'a> {
         Ok(Arc::unwrap_or_clone(self.shared(value)?))
     }
 
-    /// The same, shared: large values are read once for a decision, however often they are looked at.
+    /// The same, shared: what is large is not copied.
     pub(super) fn shared(&self, value: &Value) -> Decided<Arc<Json>> {
         if let Some(json) = self.facts.values.get(&value.digest) {
             return Ok(json.clone());
@@ -225,15 +233,14 @@ impl<'a> Draft<'a> {
         if let Some(json) = value.inline_json() {
             return Ok(Arc::new(json));
         }
-        if let Some(json) = self.read.borrow().get(&value.digest) {
+        if let Some(json) = self.read.get(&value.digest) {
             return Ok(json.clone());
         }
         let made = self.blobs.iter().find(|(made, _)| *made == value.digest);
-        let (digest, bytes) =
-            made.ok_or_else(|| Rejection::missing(Missing::Value(value.digest)))?;
-        let json = Arc::new(serde_json::from_slice(bytes).unwrap_or(Json::Null));
-        self.read.borrow_mut().insert(*digest, json.clone());
-        Ok(json)
+        let made = made.ok_or_else(|| Rejection::missing(Missing::Value(value.digest)))?;
+        Ok(Arc::new(
+            serde_json::from_slice(&made.1).unwrap_or(Json::Null),
+        ))
     }
 
     /// Whether the JSON of a value is at hand.

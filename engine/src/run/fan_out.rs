@@ -49,7 +49,7 @@ impl Draft<'_> {
             written.step.for_each.as_ref().map(|f| f.max_failed),
             items.len(),
         );
-        let value = self.value(&Json::Array(items.clone()), labels)?;
+        let value = self.lasting_value(Json::Array(items.clone()), labels)?;
         self.emit(Event::FanOutOpened {
             step: no,
             items: value,
@@ -286,7 +286,7 @@ impl Draft<'_> {
             return Ok(());
         }
         let (list, labels) = self.outputs_of(fan)?;
-        match self.value(&Json::Array(list), labels) {
+        match self.lasting_value(Json::Array(list), labels) {
             Ok(output) => {
                 if crate::planted!("joined_twice") {
                     self.succeed(no, Some(output.clone()));

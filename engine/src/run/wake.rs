@@ -87,7 +87,7 @@ impl Draft<'_> {
         let mut vars = BTreeMap::new();
         for (name, tree) in &self.plan.vars {
             let rendered = self.render(tree, &self.run_scope().with_vars(&vars))?;
-            let value = self.value(&rendered.json, rendered.labels)?;
+            let value = self.lasting_value(rendered.json, rendered.labels)?;
             vars.insert(name.clone(), value);
         }
         Ok(vars)
