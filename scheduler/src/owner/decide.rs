@@ -62,7 +62,6 @@ impl Owner {
         let broken = slot.broken.take();
         if !slot.is_over() {
             self.slots.put(key, slot);
-            // A fault of this program leaves mail behind that nothing else would come back for.
             self.make_ready_if_wanted(key);
         }
         if let Some(what) = broken {

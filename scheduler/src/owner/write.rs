@@ -155,6 +155,7 @@ impl Owner {
         Ok(())
     }
 
+    /// Mail that a fault of this program left behind has nobody else who would come back for it.
     pub(super) fn make_ready_if_wanted(&mut self, key: &RunKey) {
         let wanted = |s: &Slot| !s.mail.is_empty() || !s.unsure.is_empty();
         if self.slots.get(key).is_some_and(wanted) {

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::code::Code;
 use crate::command::{Asked, Command, Outcome};
+use crate::digest::Digest;
 use crate::event::{
     Event, Failure, PinnedAction, RunCreated, RunStatus, StepStatus, Trigger, TriggerKind,
     WorkflowRef,
@@ -140,14 +141,7 @@ impl Bench {
         facts.secrets.insert("token".to_owned(), Some(2));
         let given = inputs.as_object().cloned().unwrap_or_default();
         let given = language::inputs(&checked.definition, &given).expect("inputs that fit");
-        for json in given.values() {
-            let made = Value::make(json, Labels::default(), INLINE_BYTES_MAX).expect("small");
-            if made.blob.is_some() {
-                facts
-                    .values
-                    .insert(made.value.digest, Arc::new(json.clone()));
-            }
-        }
+        facts.values.extend(large(&given));
         let created = created(&checked, pinned, given);
         facts.plan = Some(Arc::new(checked.plan));
         let now = Timestamp::from_millis(START);
@@ -379,6 +373,15 @@ impl Bench {
             if_unchanged: false,
         })
     }
+}
+
+/// The inputs that do not stand in the first event.
+fn large(given: &serde_json::Map<String, Json>) -> impl Iterator<Item = (Digest, Arc<Json>)> {
+    given.values().filter_map(|json| {
+        let made = Value::make(json, Labels::default(), INLINE_BYTES_MAX).expect("small");
+        made.blob
+            .map(|_| (made.value.digest, Arc::new(json.clone())))
+    })
 }
 
 fn created(
