@@ -156,16 +156,16 @@ impl Door<'_> {
         headers: &HeaderMap,
         body: axum::body::Body,
     ) -> Result<Answered, Problem> {
-        let busy = "too many deliveries at once: send it again";
-        let Ok(_seat) = self.gate.deliveries.try_acquire() else {
-            return Err(Problem::unavailable(busy));
-        };
         let secrets = self.secrets();
         let proven = verify::by_headers(&self.hook.auth, &secrets, headers);
         if proven == Some(false) {
             return Err(self.refused(headers, None, "its credentials are wrong"));
         }
         let body = read_body(body, &self.gate.config.edge).await?;
+        // Not before: whoever sends a body slowly, and has proven nothing yet, would keep the seat.
+        let busy = "too many deliveries at once: send it again";
+        let seat = self.gate.deliveries.try_acquire();
+        let _seat = seat.map_err(|_| Problem::unavailable(busy))?;
         let proven =
             proven == Some(true) || verify::by_body(&self.hook.auth, &secrets, headers, &body);
         if !proven {
