@@ -295,24 +295,25 @@ impl Settle<'_> {
         Ok(!there)
     }
 
-    /// Creates the runs of a plan that are missing.
+    /// The runs of a plan, after those that are missing were created as far as they are wanted still.
     async fn mend(
         &self,
         about: About<'_>,
         runs: &[PlannedRun],
         at_end: bool,
     ) -> Result<Vec<Found>, Problem> {
-        let mut missing = Vec::new();
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
         for planned in runs.iter().filter(|planned| !planned.gone) {
-            if self.is_missing(planned.run).await? {
-                missing.push(planned.clone());
-            }
+            let missed = self.is_missing(planned.run).await?;
+            let list = if missed { &mut missing } else { &mut there };
+            list.push(planned.clone());
         }
+        let mut all = found(&there);
         if !missing.is_empty() {
             let wanted = self.wanted(about, at_end);
-            self.make(about, &missing, wanted).await?;
+            all.extend(self.make(about, &missing, wanted).await?);
         }
-        Ok(found(runs))
+        Ok(all)
     }
 
     /// Creates runs, each with what its workflow wants.
@@ -431,14 +432,12 @@ fn unreadable(name: &str) -> Problem {
 }
 
 fn found(runs: &[PlannedRun]) -> Vec<Found> {
-    let there = runs.iter().filter(|run| !run.gone);
-    there
-        .map(|planned| Found {
-            workflow: planned.workflow.clone(),
-            run: planned.run,
-            failed: false,
-        })
-        .collect()
+    let there = |planned: &PlannedRun| Found {
+        workflow: planned.workflow.clone(),
+        run: planned.run,
+        failed: false,
+    };
+    runs.iter().filter(|run| !run.gone).map(there).collect()
 }
 
 /// The id of the command that says that a run's alert has resolved.

@@ -6,7 +6,7 @@ use engine::key::{Episode, KeyState, PlannedRun, episode_key};
 use engine::time::Timestamp;
 use serde_json::json;
 
-use crate::hooks::{alert, at, deliver, firing, ids, runs, start};
+use crate::hooks::{SILENCES, alert, at, deliver, firing, ids, runs, start};
 use crate::support::World;
 
 /// An episode of the alert `Down` whose run was planned and never made.
@@ -72,4 +72,15 @@ async fn a_run_that_was_planned_before_the_end_is_made_when_its_start_is_repeate
     let run = world.operator.get(&path).await.json;
     assert_eq!(run["status"], "cancelled", "{run}");
     assert_eq!(runs(&world).await, 1);
+}
+
+#[tokio::test]
+async fn a_planned_run_that_nobody_wants_any_more_is_not_named() {
+    let (world, sender) = start().await;
+    plan(&world, None).await;
+    world.save(&SILENCES.replace("'page'", "'other'")).await;
+    let answer = deliver(&sender, json!([firing("Down", &at(1))])).await;
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    assert!(ids(&answer).is_empty(), "{}", answer.json);
+    assert_eq!(runs(&world).await, 0);
 }

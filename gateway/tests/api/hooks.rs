@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::support::{Answer, Client, World, config};
 
 /// Starts for each alert of severity page, and waits for consent.
-const SILENCES: &str = "\
+pub(crate) const SILENCES: &str = "\
 workflow: silences
 on:
   - hook: alerts
