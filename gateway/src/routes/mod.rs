@@ -9,6 +9,7 @@ mod docs;
 mod health;
 mod hooks;
 pub(crate) mod openapi;
+mod revisions;
 pub(crate) mod rights;
 mod runs;
 mod secrets;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Route> {
         token::routes(),
         whoami::routes(),
         workflows::routes(),
+        revisions::routes(),
         validate::routes(),
         runs::routes(),
         approvals::routes(),

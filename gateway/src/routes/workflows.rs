@@ -11,7 +11,7 @@ use engine::digest::Digest;
 use engine::id::Tenant;
 use engine::language::{CheckedWorkflow, Document};
 use engine::principal::{Permission, Principal};
-use engine::registry::{Form, Kind, SavedWorkflow, decode, encode, revision_key};
+use engine::registry::{Form, SavedWorkflow, decode, encode, revision_key};
 use engine::time::Timestamp;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -78,14 +78,6 @@ pub(super) fn routes() -> Vec<Route> {
             delete,
         )
         .empty(204, "It is gone."),
-        Route::get(
-            ("/api/v1/workflows/{name}/revisions", Right::Read),
-            "listWorkflowRevisions",
-            "The revisions of a workflow, newest first.",
-            revisions,
-        )
-        .args(&[LIMIT_ARG, CURSOR_ARG])
-        .answer(200, "The revisions.", Shape::list::<Revision>()),
     ]
 }
 
@@ -128,23 +120,6 @@ struct Full {
     /// The definition, with all defaults.
     #[schema(value_type = Object)]
     definition: Workflow,
-}
-
-/// A revision of a workflow.
-#[derive(Serialize, ToSchema)]
-#[schema(as = WorkflowRevision)]
-pub(crate) struct Revision {
-    /// Its number.
-    revision: u64,
-    /// Of its definition.
-    #[schema(value_type = String)]
-    digest: Digest,
-    /// When it was saved.
-    #[schema(value_type = String, format = DateTime)]
-    saved_at: Timestamp,
-    /// By whom.
-    #[schema(value_type = String)]
-    saved_by: Principal,
 }
 
 /// What was saved.
@@ -436,28 +411,4 @@ async fn delete(
         .put(&caller.tenant, &name, gone, Some(newest.at))
         .await?;
     Ok(respond::empty())
-}
-
-async fn revisions(
-    State(gate): State<Shared>,
-    caller: Caller,
-    Path(name): Path<String>,
-    args: Args,
-) -> Result<Response, Problem> {
-    let newest = gate.workflow(&caller.tenant, &name)?;
-    let prefix = Kind::Revisions.key(&caller.tenant, &format!("{name}/"));
-    let items = gate.backend.registry.list(&prefix, "", usize::MAX).await?;
-    let all = items.iter().rev().filter_map(|item| {
-        let saved: SavedWorkflow = decode(&item.value).ok()?;
-        (saved.revision <= newest.revision).then_some(Revision {
-            revision: saved.revision,
-            digest: saved.digest,
-            saved_at: saved.saved_at,
-            saved_by: saved.saved_by,
-        })
-    });
-    // Newest first: the cursor counts what is left.
-    let named = all.map(|revision| (format!("{:020}", u64::MAX - revision.revision), revision));
-    let page = page_of(named, &args.page()?, |(name, _)| name);
-    Ok(respond::json(&page.map(|(_, revision)| revision)))
 }

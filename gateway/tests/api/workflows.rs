@@ -1,9 +1,16 @@
 //! Workflows: saved, read back, checked, deleted.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
+use store::clock::SystemRandom;
+use store::embedded::{Embedded, Options, Place};
+use store::port::{Change, Expect, Item, Registry};
+use store::{Backend, Error};
 
-use crate::support::{READS, World};
+use crate::support::{READS, TestClock, World, config};
 
 #[tokio::test]
 async fn a_saved_workflow_reads_back_byte_for_byte() {
@@ -341,4 +348,63 @@ async fn while_a_heavy_document_is_checked_others_are_answered() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     // All of it runs on one thread: who checks there answers nobody meanwhile.
     assert!(answered >= 20, "{answered} answers while it was checked");
+}
+
+/// A registry of which nobody reads more at once than a list shows at most.
+struct Bounded(Arc<dyn Registry>);
+
+#[async_trait]
+impl Registry for Bounded {
+    async fn get(&self, key: &str) -> Result<Option<Item>, Error> {
+        self.0.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: &str, max: usize) -> Result<Vec<Item>, Error> {
+        assert!(max <= 1_000, "{max} items of {prefix}");
+        self.0.list(prefix, after, max).await
+    }
+
+    async fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, Error> {
+        self.0.put(key, value, expect).await
+    }
+
+    async fn delete(&self, key: &str, revision: u64) -> Result<(), Error> {
+        self.0.delete(key, revision).await
+    }
+
+    async fn watch(&self, prefix: &str, revision: u64) -> Result<Vec<Change>, Error> {
+        self.0.watch(prefix, revision).await
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_revisions_reads_no_others() {
+    let clock = Arc::new(TestClock::start());
+    let options = Options::new(clock.clone(), Arc::new(SystemRandom));
+    let (backend, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
+    let registry = Arc::new(Bounded(backend.registry.clone()));
+    let backend = Backend {
+        registry,
+        ..backend
+    };
+    let world = World::over(config(), backend, clock).await;
+    for n in 1..=5 {
+        world.save(&format!("{READS}# {n}\n")).await;
+    }
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/workflows/reads/revisions?limit=2{cursor}");
+        let part = world.operator.get(&path).await;
+        assert_eq!(part.status, 200, "{}", part.json);
+        assert!(part.items().len() <= 2);
+        let numbers = part.items().iter().map(|item| item["revision"].as_u64());
+        seen.extend(numbers.map(|n| n.expect("a number")));
+        match part.json["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [5, 4, 3, 2, 1]);
+    let wrong = "/api/v1/workflows/reads/revisions?cursor=d2hhdD8";
+    assert_eq!(world.operator.get(wrong).await.code(400), "malformed");
 }
