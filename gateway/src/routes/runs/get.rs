@@ -14,7 +14,7 @@ use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use store::port::{News, Subscription, Topic};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::auth::Caller;
 use crate::auth::right::Right;
@@ -102,7 +102,12 @@ async fn get(
         if there || Instant::now() >= end || gate.stopping.is_cancelled() {
             return Ok(respond::tagged(&shown, &tag));
         }
-        news(&gate, &mut heard, end).await;
+        if until == Until::End {
+            // Reading the whole journal for each record would cost more than the run. Errors are met above.
+            let _ = timeout_at(end, until_ended(&gate, &key, &mut heard)).await;
+        } else {
+            news(&gate, &mut heard, end).await;
+        }
     }
 }
 
@@ -156,12 +161,16 @@ pub(super) async fn ended(
         Some(heard) => heard,
         None => gate.backend.live.subscribe(Topic::Run(key.clone())),
     };
-    let mut look = !new;
+    if !new && gate.whole_run(key).await?.status().is_end() {
+        return Ok(());
+    }
+    until_ended(gate, key, &mut heard).await
+}
+
+/// As [`ended`], of a run that had not ended before what is heard.
+async fn until_ended(gate: &Gate, key: &RunKey, heard: &mut Subscription) -> Result<(), Problem> {
     loop {
-        if look && gate.whole_run(key).await?.status().is_end() {
-            return Ok(());
-        }
-        look = tokio::select! {
+        let look = tokio::select! {
             biased;
             () = gate.stopping.cancelled() => return Ok(()),
             news = heard.recv() => match news {
@@ -175,6 +184,9 @@ pub(super) async fn ended(
             },
             () = tokio::time::sleep(LOOK_AGAIN) => true,
         };
+        if look && gate.whole_run(key).await?.status().is_end() {
+            return Ok(());
+        }
     }
 }
 
