@@ -188,7 +188,8 @@ impl Guest {
         builder
     }
 
-    /// Drives a connection to its end. HTTP/2 has no timer for idle peers of its own: `work` tells when there is none.
+    /// Drives a connection to its end. HTTP/2 has no timers of its own for peers that are idle or take nothing: `work`
+    /// tells when there is none, or none that goes on.
     async fn run<C>(&self, connection: C, work: Option<&Work>)
     where
         C: GracefulConnection,
@@ -197,7 +198,10 @@ impl Guest {
         let mut connection = pin!(connection);
         let idle = async {
             match work {
-                Some(work) => work.none_for(std_time(self.limits.idle)).await,
+                Some(work) => tokio::select! { biased;
+                    () = work.none_for(std_time(self.limits.idle)) => {}
+                    () = work.stalled(std_time(self.limits.write_stall)) => {}
+                },
                 None => std::future::pending().await,
             }
         };

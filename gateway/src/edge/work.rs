@@ -1,7 +1,9 @@
 //! Whether a connection has work: requests whose answers are not sent to their end.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,22 +15,54 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
 /// Counts what a connection is working on.
 #[derive(Clone, Default)]
-pub(super) struct Work(watch::Sender<usize>);
+pub(super) struct Work {
+    count: watch::Sender<usize>,
+    /// Since when each answer waits for its peer to take more of it.
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    last: u64,
+    since: BTreeMap<u64, Instant>,
+}
 
 impl Work {
     fn begin(&self) -> Piece {
-        self.0.send_modify(|n| *n += 1);
-        Piece(self.clone())
+        self.count.send_modify(|n| *n += 1);
+        let mut waiting = self.waiting();
+        waiting.last += 1;
+        Piece {
+            work: self.clone(),
+            number: waiting.last,
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when a peer has taken nothing of an answer for `time`. HTTP/2 gives it a window to open, and so a write
+    /// that stalls is not seen at the stream of bytes.
+    pub(super) async fn stalled(&self, time: Duration) {
+        loop {
+            let oldest = self.waiting().since.values().min().copied();
+            let end = oldest.unwrap_or_else(Instant::now) + time;
+            if end <= Instant::now() {
+                return;
+            }
+            sleep_until(end).await;
+        }
     }
 
     /// Returns when there was no work for `time`.
     pub(super) async fn none_for(&self, time: Duration) {
-        let mut count = self.0.subscribe();
+        let mut count = self.count.subscribe();
         loop {
             // The sender lives in `self`, so neither wait can fail.
             if count.wait_for(|n| *n == 0).await.is_err() {
@@ -43,11 +77,27 @@ impl Work {
 }
 
 /// One request; done when it is dropped.
-struct Piece(Work);
+struct Piece {
+    work: Work,
+    number: u64,
+}
+
+impl Piece {
+    /// More of the answer is there, and its peer is to take it; or not.
+    fn waits(&self, waits: bool) {
+        let mut waiting = self.work.waiting();
+        if waits {
+            waiting.since.insert(self.number, Instant::now());
+        } else {
+            waiting.since.remove(&self.number);
+        }
+    }
+}
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.0.0.send_modify(|n| *n -= 1);
+        self.waits(false);
+        self.work.count.send_modify(|n| *n -= 1);
     }
 }
 
@@ -80,10 +130,8 @@ impl Service<Request<Incoming>> for CountWork {
         answer
             .map(|answer| {
                 answer.map(|response| {
-                    response.map(|body| Counted {
-                        body,
-                        _piece: piece,
-                    })
+                    piece.waits(true);
+                    response.map(|body| Counted { body, piece })
                 })
             })
             .boxed()
@@ -93,7 +141,7 @@ impl Service<Request<Incoming>> for CountWork {
 /// A body that ends its piece of work.
 pub(super) struct Counted {
     body: Body,
-    _piece: Piece,
+    piece: Piece,
 }
 
 impl hyper::body::Body for Counted {
@@ -104,7 +152,10 @@ impl hyper::body::Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        // It is asked for more when there is room for it.
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.piece.waits(frame.is_ready());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,7 +170,6 @@ impl hyper::body::Body for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
     async fn idle_time_begins_when_the_last_answer_is_sent() {

@@ -154,3 +154,25 @@ async fn http2_is_spoken_too() {
         (200, http::Version::HTTP_2)
     );
 }
+
+#[tokio::test]
+async fn an_http2_peer_that_takes_nothing_of_an_answer_is_given_up() {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let mut config = quick();
+    config.edge.write_stall = Duration::from_millis(200);
+    config.edge.headers = Duration::from_secs(30);
+    let world = World::with(config).await;
+    let stream = TcpStream::connect(world.address).await.expect("it listens");
+    // It answers pings, and never opens its window.
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(stream))
+        .await
+        .expect("HTTP/2");
+    let request = http::Request::get("http://x/livez").body(axum::body::Body::empty());
+    let answer = sender.send_request(request.expect("a request"));
+    let limit = std::time::Duration::from_secs(20);
+    let both = async { tokio::join!(answer, connection) };
+    let (answer, _) = timeout(limit, both).await.expect("it is still open");
+    assert_eq!(answer.expect("its head").status(), 200);
+}
