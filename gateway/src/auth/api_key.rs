@@ -30,6 +30,9 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// So many right secrets are known at once.
 const KNOWN_MAX: usize = 1_024;
 
+/// What the secret of a key that does not exist is compared with: made as every other hash is.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$2LXoGfayXIVgAM86lRNosw$eNQybrB62u4N+yL60is1W77nv5dL9wF4d5F9A2/Mut8";
+
 /// Hashes and verifies.
 pub(crate) struct Hasher {
     seats: Arc<Semaphore>,
@@ -57,19 +60,24 @@ impl Hasher {
         self.off_thread(move || hash_now(&secret)).await
     }
 
-    /// Whether `secret` is that of `key`.
+    /// Whether `secret` is that of `key`. Where there is no key, finding that out takes as long.
     ///
     /// # Errors
     /// 429 when too many are being verified.
     pub(crate) async fn verify(
         &self,
-        key: &ApiKey,
+        key: Option<&ApiKey>,
         secret: &str,
         now: Timestamp,
     ) -> Result<bool, Problem> {
         if secret.len() > SECRET_MAX {
             return Ok(false);
         }
+        let Some(key) = key else {
+            let secret = Zeroizing::new(secret.to_owned());
+            let verify = move || verify_now(NOBODY, &secret);
+            return self.off_thread(verify).await.map(|_| false);
+        };
         let digest = Digest::of(format!("{}/{}/{secret}", key.serial, key.secret_hash).as_bytes());
         if self.is_known(digest, now) {
             return Ok(true);
@@ -171,8 +179,8 @@ mod tests {
         let key = key("right");
         let now = Timestamp::from_millis(1_000);
         for _ in 0..2 {
-            assert_eq!(hasher.verify(&key, "right", now).await, Ok(true));
-            assert_eq!(hasher.verify(&key, "wrong", now).await, Ok(false));
+            assert_eq!(hasher.verify(Some(&key), "right", now).await, Ok(true));
+            assert_eq!(hasher.verify(Some(&key), "wrong", now).await, Ok(false));
         }
         assert!(key.secret_hash.starts_with("$argon2id$"));
     }
@@ -181,10 +189,12 @@ mod tests {
     async fn a_flood_is_told_to_come_back() {
         let hasher = Hasher::new(1, 0);
         let _busy = hasher.queue.acquire().await.expect("open");
-        let answer = hasher
-            .verify(&key("right"), "right", Timestamp::from_millis(0))
-            .await;
-        assert_eq!(answer.expect_err("full").status.as_u16(), 429);
+        let key = key("right");
+        for key in [Some(&key), None] {
+            let answer = hasher.verify(key, "right", Timestamp::from_millis(0)).await;
+            let refused = answer.expect_err("the same work is to be done, key or no key");
+            assert_eq!(refused.status.as_u16(), 429);
+        }
     }
 
     #[tokio::test]
@@ -205,5 +215,15 @@ mod tests {
         drop(go_on);
         drop(hasher.queue.acquire().await.expect("it is given back"));
         assert!(hasher.hash("other").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_is_not_known_is_looked_at_as_long_as_who_is() {
+        let work = |hash: &str| hash.rsplitn(3, '$').last().map(str::to_owned);
+        assert_eq!(work(NOBODY), work(&hash_now("x")), "the same parameters");
+        let hasher = Hasher::new(1, 4);
+        let now = Timestamp::from_millis(0);
+        // The secret that the hash was made of.
+        assert_eq!(hasher.verify(None, "other", now).await, Ok(false));
     }
 }

@@ -86,15 +86,11 @@ async fn create(
     let key = gate
         .api_keys
         .get(&tenant, &request.api_key_id)
-        .filter(|key| key.value.is_active())
-        .ok_or_else(refused)?;
-    let right = gate
-        .hasher
-        .verify(&key.value, request.api_secret.reveal(), now)
-        .await?;
-    if !right {
-        return Err(refused());
-    }
+        .filter(|key| key.value.is_active());
+    let known = key.as_ref().map(|key| &*key.value);
+    let secret = request.api_secret.reveal();
+    let right = gate.hasher.verify(known, secret, now).await?;
+    let key = key.filter(|_| right).ok_or_else(refused)?;
     let expires_at = now.plus(gate.config.token_ttl.min(TTL_MAX));
     let token = gate.tokens.seal(&Claims {
         jti: gate.backend.random.nonce(),
