@@ -54,7 +54,8 @@ use gate::Gate;
 pub struct Parts {
     /// The installation's secret.
     pub root_key: RootKey,
-    /// Those that it had before: they still open what they sealed.
+    /// Those that it had before: tokens that were sealed under them hold on to their end. Secrets open under
+    /// `root_key` alone.
     pub previous_root_keys: Vec<RootKey>,
     /// Asks an agent how it is.
     pub agent_health: Arc<dyn AgentHealth>,
