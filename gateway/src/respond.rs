@@ -23,7 +23,7 @@ pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
     /// `cursor` of the next part, if there is one.
     pub(crate) next_cursor: Option<String>,
-    /// Rows may be missing: the view is being rebuilt.
+    /// Rows may be missing: the view is being rebuilt, or rows of it are damaged.
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) incomplete: bool,
 }

@@ -87,6 +87,8 @@ const NOTES: &str = "
 - Calling an action: READ takes operator, MODIFY engineer, ADMIN admin. Whether it also needs an approval is decided as
   for every step.
 - Saving a workflow whose ceiling is ADMIN takes admin; saving a hook takes at least the role that the hook has.
+- A hook that names no secret gets one that is made for it. One of that name that somebody else has set is never
+  replaced: that is a conflict.
 - Deciding an approval of an ADMIN step, and settling an ADMIN step that is in doubt, takes admin. The rule on the step
   (`by`, `quorum`, not the requester) narrows further.
 - API keys: everybody sees, makes and revokes their own and those that they made, never above their own role; an admin

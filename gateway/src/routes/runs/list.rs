@@ -72,7 +72,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(
             ("/api/v1/runs", Right::Read),
             "listRuns",
-            "The runs, newest first.",
+            "The runs, newest first. At most 100 values of an argument and 20 labels are asked for at once.",
             list,
         )
         .args(&ARGS)
