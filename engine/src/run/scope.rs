@@ -10,13 +10,13 @@ use serde_json::{Value as Json, json};
 use crate::code::Code;
 use crate::digest::Digest;
 use crate::duration::Duration;
+use crate::event::StepStatus;
 use crate::event::{Failure, Section};
 use crate::expression::{self, Budget, Expression, Names, Template, Values, View};
 use crate::facts::{Missing, Rejection};
 use crate::id::StepNo;
 use crate::plan::Tree;
 use crate::run::draft::{Draft, failure};
-use crate::run::state::Step;
 use crate::time::Timestamp;
 use crate::value::{Labels, Trust, Value};
 
