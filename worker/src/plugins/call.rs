@@ -273,8 +273,28 @@ fn is_code(code: &str) -> bool {
 
 /// A call without an answer: what is known of it.
 async fn failed(instance: &Instance, lost: CallFailure) -> CallResult {
+    let code = match told(&lost, instance.launch.is_ours) {
+        Ok(result) => return result,
+        Err(code) => code,
+    };
+    let plugin_dead = instance.is_dead().await;
+    let gone = plugin_dead || instance.client.is_closed();
+    CallResult::Lost {
+        code: if gone { Code::PluginUnavailable } else { code },
+        reason: if gone {
+            format!("the plugin died during the call: {lost}")
+        } else {
+            lost.to_string()
+        },
+        plugin_dead,
+    }
+}
+
+/// What the end of a call tells by itself; otherwise the code of a call whose outcome is unknown.
+fn told(lost: &CallFailure, is_ours: bool) -> Result<CallResult, Code> {
     if !lost.sent {
-        return CallResult::NotSent(NotSent::Unavailable(lost.to_string()));
+        let why = NotSent::Unavailable(lost.to_string());
+        return Ok(CallResult::NotSent(why));
     }
     let refused = || CallResult::Failed {
         failure: failure::made(
@@ -283,10 +303,11 @@ async fn failed(instance: &Instance, lost: CallFailure) -> CallResult {
         ),
         change: Change::NotMade,
     };
-    let code = match lost.code {
-        Status::DeadlineExceeded => return CallResult::TimedOut,
-        // The service itself said that it does not take such a call, so no action of it has seen it.
-        Status::Unimplemented | Status::Unauthenticated => return refused(),
+    Err(match lost.code {
+        Status::DeadlineExceeded => return Ok(CallResult::TimedOut),
+        // The service itself said that it does not take such a call, so no action of it has seen it. Of a process that
+        // we did not start that is not known: it may pass on what its back end said after the change was made.
+        Status::Unimplemented | Status::Unauthenticated if is_ours => return Ok(refused()),
         Status::OutOfRange | Status::ResourceExhausted => Code::Limit,
         Status::Ok
         | Status::Cancelled
@@ -299,17 +320,29 @@ async fn failed(instance: &Instance, lost: CallFailure) -> CallResult {
         | Status::Aborted
         | Status::Internal
         | Status::Unavailable
-        | Status::DataLoss => Code::PluginProtocol,
-    };
-    let plugin_dead = instance.is_dead().await;
-    let gone = plugin_dead || instance.client.is_closed();
-    CallResult::Lost {
-        code: if gone { Code::PluginUnavailable } else { code },
-        reason: if gone {
-            format!("the plugin died during the call: {lost}")
-        } else {
-            lost.to_string()
-        },
-        plugin_dead,
+        | Status::DataLoss
+        | Status::Unimplemented
+        | Status::Unauthenticated => Code::PluginProtocol,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_process_that_we_started_is_believed_that_it_did_not_take_a_call() {
+        for status in [Status::Unimplemented, Status::Unauthenticated] {
+            let lost = CallFailure::sent(status, "not here");
+            let ours = told(&lost, true);
+            assert!(matches!(
+                ours,
+                Ok(CallResult::Failed {
+                    change: Change::NotMade,
+                    ..
+                })
+            ));
+            assert_eq!(told(&lost, false), Err(Code::PluginProtocol));
+        }
     }
 }

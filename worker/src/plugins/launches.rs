@@ -24,6 +24,8 @@ pub(super) struct Launch {
     pub(super) token: Zeroizing<String>,
     /// Proves to the process that it is us who call.
     pub(super) call_secret: Zeroizing<String>,
+    /// Whether we started it: then it proves who answers, and our SDK answers.
+    pub(super) is_ours: bool,
     /// Whether it may know secrets.
     pub(super) trusted: bool,
     /// What the process calls itself, once it has registered.
@@ -50,16 +52,21 @@ pub(super) struct Call {
 
 impl Launch {
     pub(super) fn new(tenant: Tenant, name: String) -> Arc<Self> {
-        Self::of(tenant, name, true)
+        Self::make(tenant, name, (true, true))
     }
 
     /// One that we did not start: nobody knows its token, and nobody its secret.
     pub(super) fn of(tenant: Tenant, name: String, trusted: bool) -> Arc<Self> {
+        Self::make(tenant, name, (false, trusted))
+    }
+
+    fn make(tenant: Tenant, name: String, (is_ours, trusted): (bool, bool)) -> Arc<Self> {
         Arc::new(Self {
             tenant,
             name,
             token: random(),
             call_secret: random(),
+            is_ours,
             trusted,
             registered: watch::Sender::new(None),
             running: Mutex::default(),
