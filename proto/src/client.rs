@@ -20,8 +20,8 @@ use crate::{
     json, limits, metadata, path,
     v1::{
         ConfigUpdatedRequest, ConfigUpdatedResponse, ExecuteEvent, ExecuteRequest, ExecuteResponse,
-        GetSchemaRequest, GetSchemaResponse, HealthCheckRequest, HealthCheckResponse, InfoRequest,
-        InfoResponse, LookUpRequest, LookUpResponse, execute_event::Event,
+        HealthCheckRequest, HealthCheckResponse, InfoRequest, InfoResponse, LookUpRequest,
+        LookUpResponse, execute_event::Event,
     },
     wire::{self, Form, RawCodec},
 };
@@ -130,18 +130,6 @@ impl PluginClient {
     /// [`CallFailure`], as with every call here.
     pub async fn info(&self, options: &CallOptions) -> Result<InfoResponse, CallFailure> {
         self.unary(path::INFO, &InfoRequest {}, options).await
-    }
-
-    /// The schemas of its actions.
-    ///
-    /// # Errors
-    /// [`CallFailure`].
-    pub async fn get_schema(
-        &self,
-        options: &CallOptions,
-    ) -> Result<GetSchemaResponse, CallFailure> {
-        self.unary(path::GET_SCHEMA, &GetSchemaRequest {}, options)
-            .await
     }
 
     /// Runs an action; what it says while it runs is lost.
