@@ -130,6 +130,9 @@ pub enum Command {
         /// Who.
         #[n(4)]
         who: Principal,
+        /// The step's last attempt as the person saw it: what they know of that one says nothing about a later one.
+        #[n(5)]
+        attempt: Option<u32>,
     },
     /// Let a parked run go on.
     #[n(7)]

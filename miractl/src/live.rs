@@ -196,7 +196,10 @@ impl Screen {
 
     fn erase(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        if let Some(rows) = u16::try_from(self.drawn.len()).ok().filter(|rows| *rows > 0) {
+        if let Some(rows) = u16::try_from(self.drawn.len())
+            .ok()
+            .filter(|rows| *rows > 0)
+        {
             queue!(bytes, MoveUp(rows), Clear(ClearType::FromCursorDown))
                 .map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
         }

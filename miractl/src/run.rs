@@ -291,8 +291,26 @@ async fn resume(ctx: &Ctx, cmd: &ResumeCmd) -> Result<Exit> {
 async fn resolve(ctx: &Ctx, cmd: &ResolveCmd) -> Result<Exit> {
     let api = ctx.api()?;
     let id = names::run_id(api, &cmd.run).await?;
-    let mut body =
-        json!({ "outcome": if cmd.done { "done" } else { "not_done" }, "comment": cmd.comment });
+    let hinted = |failure: Box<Failure>| {
+        if failure.exit == Exit::NotFound {
+            failure.hint(format!("miractl run get {} shows its steps", short(&id)))
+        } else {
+            failure
+        }
+    };
+    let seen = api
+        .send(Call::get(v1(["runs", &id, "steps", &cmd.step])))
+        .await
+        .map_err(hinted)?;
+    // What is known of this attempt says nothing about a later one.
+    let attempt = seen.json()?["attempts"]
+        .as_array()
+        .and_then(|attempts| attempts.last()?["number"].as_u64());
+    let mut body = json!({
+        "outcome": if cmd.done { "done" } else { "not_done" },
+        "comment": cmd.comment,
+        "attempt": attempt,
+    });
     if !cmd.output.is_empty() {
         body["output"] = inputs::convert(&cmd.output, &inputs::Types::new(), false)?.into();
     }
@@ -307,13 +325,7 @@ async fn resolve(ctx: &Ctx, cmd: &ResolveCmd) -> Result<Exit> {
         short(&id)
     ))?;
     let call = Call::post(v1(["runs", &id, "steps", &cmd.step, "resolve"])).json(&body);
-    let answer = api.send(call).await.map_err(|failure| {
-        if failure.exit == Exit::NotFound {
-            failure.hint(format!("miractl run get {} shows its steps", short(&id)))
-        } else {
-            failure
-        }
-    })?;
+    let answer = api.send(call).await.map_err(hinted)?;
     told(ctx, &id, &answer, "resolved").await
 }
 

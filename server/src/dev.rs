@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::duration::Duration;
 use engine::id::{Shard, Tenant};
-use gateway::{Door, Gateway, Parts};
+use gateway::{Gateway, Parts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use scheduler::{Janitor, Scheduler, Start};
 use store::Backend;
@@ -26,8 +26,8 @@ use worker::{PluginsConfig, RemoteConfig, Worker};
 use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
 use crate::components::{Agents, Role};
+use crate::doors::Doors;
 use crate::signals::Signals;
-use crate::tls::{self, Tls, TlsDoor};
 use crate::{backup, context, files, hello, incoming, log};
 
 /// Over how many shards the runs of one process are spread.
@@ -102,12 +102,6 @@ struct Ground {
     agents_outlive: bool,
 }
 
-/// Who lets connections in, where there is TLS.
-struct Doors {
-    http: Arc<dyn Door>,
-    grpc: Arc<dyn Door>,
-}
-
 impl Ground {
     /// As clients from elsewhere are told.
     fn url(&self) -> String {
@@ -118,31 +112,6 @@ impl Ground {
         };
         format!("{scheme}://{}", self.http)
     }
-}
-
-fn doors(dev: &Dev) -> anyhow::Result<Option<Doors>> {
-    let (cert, key) = match (&dev.tls_cert, &dev.tls_key, &dev.tls_client_ca) {
-        (Some(cert), Some(key), _) => (cert, key),
-        (None, None, None) => return Ok(None),
-        _ => bail!("TLS needs both a certificate and its key: --tls-cert FILE and --tls-key FILE"),
-    };
-    let files = tls::Files {
-        cert: cert.clone(),
-        key: key.clone(),
-        client_ca: dev.tls_client_ca.clone(),
-    };
-    let door = |protocols, plain| {
-        let tls = Tls::load(files.clone(), protocols).context("TLS")?;
-        let door: Arc<dyn Door> = Arc::new(TlsDoor {
-            tls: Arc::new(tls),
-            plain,
-        });
-        anyhow::Ok(door)
-    };
-    Ok(Some(Doors {
-        http: door(&[b"h2", b"http/1.1"], Vec::new())?,
-        grpc: door(&[b"h2"], dev.agent_networks.clone())?,
-    }))
 }
 
 async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
@@ -169,7 +138,7 @@ async fn begin(
     let http = bind(dev.http, "--http").await?;
     let grpc = bind(dev.grpc, "--grpc").await?;
     let addresses = (http.local_addr()?, grpc.local_addr()?);
-    let doors = doors(dev)?;
+    let doors = Doors::open(dev)?;
     let key = bootstrap::root_key(dir, &backend).await?;
     let life = backup::life(&backend).await?;
     let metrics = PrometheusBuilder::new()

@@ -9,6 +9,7 @@ mod components;
 mod config;
 mod context;
 mod dev;
+mod doors;
 mod files;
 mod hello;
 mod incoming;

@@ -170,13 +170,14 @@ pub(crate) async fn decide(world: Arc<World>, name: &'static str) {
                 hand_in(&world, &key, command).await;
             }
         }
-        for (key, step, made) in doubts(&world) {
+        for (key, step, made, attempt) in doubts(&world) {
             let command = Command::Resolve {
                 step,
                 done: made,
                 output: None,
                 comment: "I looked".to_owned(),
                 who: who.clone(),
+                attempt: Some(attempt),
             };
             hand_in(&world, &key, command).await;
         }
@@ -208,14 +209,14 @@ fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> 
 }
 
 /// Steps in doubt of which somebody who goes and looks can tell what became of them.
-pub(crate) fn doubts(world: &World) -> Vec<(RunKey, String, bool)> {
+pub(crate) fn doubts(world: &World) -> Vec<(RunKey, String, bool, u32)> {
     world.judge.known(|known| {
         let mut doubts = Vec::new();
         for (key, seen) in known.sound() {
             for step in seen.run.state().steps.iter().filter(|s| s.at == At::Doubt) {
                 let idempotency_key = format!("{}.{}", key.run, step.no.0);
                 if let Some(made) = world.lab.look(&idempotency_key) {
-                    doubts.push((key.clone(), step.name.clone(), made));
+                    doubts.push((key.clone(), step.name.clone(), made, step.last_attempt()));
                 }
             }
         }

@@ -16,7 +16,8 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
         &["engine", "gateway", "proto", "scheduler", "store", "worker"],
     ),
     ("miractl", &[]),
-    ("loadtest", &[]),
+    // Its floor calls an agent.
+    ("loadtest", &["proto"]),
     ("mirastack-sdk", &["proto"]),
     // Its tests check what goes over the wire.
     ("agent-demo", &["mirastack-sdk", "proto"]),
@@ -38,8 +39,8 @@ const TESTS: &str = "mirastack-tests";
 const RESERVED: [(&str, &[&str], &str); 4] = [
     (
         "rusqlite",
-        &["store", TESTS],
-        "only the store knows SQLite (and the tests, which damage its file)",
+        &["store", "loadtest", TESTS],
+        "only the store knows SQLite (and the tests, which damage its file, and the floor of loadtest)",
     ),
     ("async-nats", &["store"], "only store/cluster knows NATS"),
     ("redis", &["store"], "only store/cluster knows Valkey"),

@@ -240,7 +240,13 @@ impl<S: Steps> State<S> {
         self.head.ready.remove(&step);
         self.head.open.insert(step);
         let restores = self.head.restores;
+        let unsure = |s: &Step| s.sure_after < restores && self.changes(s);
+        let repeated = !look_up && self.steps.get(step).is_some_and(unsure);
         self.on(step, |s| {
+            if repeated {
+                // It may have been made after the backup, by a call that nobody here knows.
+                s.unknown_since.get_or_insert(at);
+            }
             s.sure_after = restores;
             s.at = At::Dispatched { attempt, look_up };
             s.status = StepStatus::Running;

@@ -55,7 +55,8 @@ impl<S: Steps> State<S> {
             At::Items => step.fan_out.as_ref().is_some_and(|f| f.running == 0),
             At::Wait { .. } | At::Prepared | At::Approval | At::Retry { .. } => halted,
             At::Dispatched { look_up, .. } => halted && !look_up,
-            At::Nothing | At::Granted { .. } | At::Settlement { .. } | At::Doubt => false,
+            At::Doubt => halted && (self.head.cancelled || self.head.timed_out),
+            At::Nothing | At::Granted { .. } | At::Settlement { .. } => false,
         }
     }
 }

@@ -16,6 +16,7 @@ impl Draft<'_> {
             output,
             comment,
             who,
+            attempt,
         } = command
         else {
             return Ok(());
@@ -24,6 +25,12 @@ impl Draft<'_> {
         let no = step.no;
         if step.at != At::Doubt {
             let message = format!("step {name} is not in doubt: there is nothing to resolve");
+            return Err(Rejection::refused(Code::Conflict, message));
+        }
+        let last = step.last_attempt();
+        if attempt.is_some_and(|seen| seen != last) {
+            let message =
+                format!("step {name} was tried again since: look what became of attempt {last}");
             return Err(Rejection::refused(Code::Conflict, message));
         }
         let permission = self

@@ -75,13 +75,14 @@ pub(crate) async fn follow(world: Arc<World>, cues: &'static [Cue]) {
 pub(crate) async fn look_after_doubts(world: Arc<World>) {
     loop {
         sleep(LOOK).await;
-        for (key, step, done) in doubts(&world) {
+        for (key, step, done, attempt) in doubts(&world) {
             let command = Command::Resolve {
                 step,
                 done,
                 output: None,
                 comment: "I looked".to_owned(),
                 who: person("bob"),
+                attempt: Some(attempt),
             };
             hand_in(&world, &key, command).await;
         }

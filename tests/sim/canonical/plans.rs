@@ -220,7 +220,7 @@ steps:
     plan("a_failure_beside_a_change", "
 steps:
   - { id: change, needs: [], uses: lab/put, with: { n: 1 }, timeout: 10s, approval: { timeout: 30s } }
-  - { id: rest, needs: [], wait: 40s }
+  - { id: rest, needs: [], wait: 70s }
   - { id: look, needs: [rest], uses: lab/look, with: { n: 2, does: fails } }
 ", "failed by lab_failed: change succeeded, rest succeeded, look failed").cues(&[ANN]),
     // Waits.

@@ -102,11 +102,38 @@ fn a_person_settles_a_doubt() {
             output: None,
             comment: "looked".to_owned(),
             who: principal(who),
+            attempt: None,
         };
         assert_eq!(refused(bench.ask(resolve("olga"))), Code::Forbidden);
         bench.must(resolve("erik"));
         assert_eq!(bench.run_status(), status);
     }
+}
+
+#[test]
+fn what_a_person_knows_of_one_attempt_settles_no_later_one() {
+    let mut bench = granted("change");
+    let resolve = |attempt: u32| Command::Resolve {
+        step: "a".to_owned(),
+        done: false,
+        output: None,
+        comment: "looked".to_owned(),
+        who: principal("erik"),
+        attempt: Some(attempt),
+    };
+    let doubted = |bench: &mut Bench| {
+        bench.lose("a", true, true).expect("current");
+        bench.wake();
+        assert_eq!(bench.status("a"), StepStatus::InDoubt);
+        bench.attempt("a").0
+    };
+    let first = doubted(&mut bench);
+    bench.must(resolve(first));
+    bench.begin("a").expect("granted");
+    let second = doubted(&mut bench);
+    assert!(second > first);
+    assert_eq!(refused(bench.ask(resolve(first))), Code::Conflict);
+    bench.must(resolve(second));
 }
 
 #[test]

@@ -100,6 +100,15 @@ fn a_change_that_is_harmless_to_repeat_is_made() {
 }
 
 #[test]
+fn a_change_that_is_repeated_and_then_stopped_may_have_been_made_after_the_backup() {
+    for stage in STAGES {
+        let mut bench = gone_on("put", stage);
+        bench.cancel();
+        assert_eq!(bench.status("a"), StepStatus::InDoubt, "{stage}");
+    }
+}
+
+#[test]
 fn the_grant_of_before_the_backup_is_worth_nothing() {
     let mut bench = change("found", "approved");
     let attempt = bench.attempt("a");
@@ -127,6 +136,7 @@ fn a_step_that_had_not_begun_is_doubted_too() {
         output: None,
         comment: "looked".to_owned(),
         who: principal("erik"),
+        attempt: None,
     });
     bench.begin("a").expect("the person has said so");
 }

@@ -99,6 +99,9 @@ struct Resolve {
     output: Option<Json>,
     /// How you know; stands in the journal.
     comment: String,
+    /// The number of the step's last attempt as you saw it; where there was another since, the answer is 409.
+    #[serde(default)]
+    attempt: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -205,6 +208,7 @@ async fn resolve(
         output,
         comment: request.comment,
         who: caller.who.clone(),
+        attempt: request.attempt,
     };
     ask(&gate, &key, asking, command).await
 }

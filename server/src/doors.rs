@@ -1,0 +1,50 @@
+//! How both ports let connections in.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use gateway::Door;
+
+use crate::args::Dev;
+use crate::tls::{self, Tls, TlsDoor};
+
+/// Who lets connections in, where there is TLS.
+pub(crate) struct Doors {
+    /// For people and programs.
+    pub(crate) http: Arc<dyn Door>,
+    /// For agents.
+    pub(crate) grpc: Arc<dyn Door>,
+}
+
+impl Doors {
+    /// The doors that the settings ask for; none without TLS.
+    ///
+    /// # Errors
+    /// Half of the settings is missing, or the files cannot be used.
+    pub(crate) fn open(dev: &Dev) -> anyhow::Result<Option<Self>> {
+        let (cert, key) = match (&dev.tls_cert, &dev.tls_key, &dev.tls_client_ca) {
+            (Some(cert), Some(key), _) => (cert, key),
+            (None, None, None) => return Ok(None),
+            _ => bail!(
+                "TLS needs both a certificate and its key: --tls-cert FILE and --tls-key FILE"
+            ),
+        };
+        let files = tls::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+            client_ca: dev.tls_client_ca.clone(),
+        };
+        let door = |protocols, plain| {
+            let tls = Tls::load(files.clone(), protocols).context("TLS")?;
+            let door: Arc<dyn Door> = Arc::new(TlsDoor {
+                tls: Arc::new(tls),
+                plain,
+            });
+            anyhow::Ok(door)
+        };
+        Ok(Some(Self {
+            http: door(&[b"h2", b"http/1.1"], Vec::new())?,
+            grpc: door(&[b"h2"], dev.agent_networks.clone())?,
+        }))
+    }
+}
