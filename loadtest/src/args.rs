@@ -215,10 +215,10 @@ mod tests {
         let budget = |more: &[&str]| {
             let args = ["loadtest", "run", "--dev", "mirastack"];
             let parsed = Args::try_parse_from(args.iter().chain(more)).expect("a command line");
-            match parsed.command {
-                Command::Run(run) => run.budget(),
-                other => panic!("{other:?}"),
-            }
+            let Command::Run(run) = parsed.command else {
+                panic!("another command")
+            };
+            run.budget()
         };
         assert_eq!(budget(&[]), Budget::Time(Duration::from_secs(10)));
         assert_eq!(budget(&["--runs", "7"]), Budget::Runs(7));
