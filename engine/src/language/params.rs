@@ -143,9 +143,27 @@ fn check_literal(
     };
     let coerced = schema.coerce(json.clone());
     for violation in schema.validate(&coerced).err().unwrap_or_default() {
+        let hint = wanted(part, json).filter(|_| violation.pointer.is_empty());
         let pointer = format!("{pointer}{}", violation.pointer);
-        compiler.say(&pointer, violation.message, None);
+        compiler.say(&pointer, violation.message, hint);
     }
+}
+
+/// How to write what the schema wants in the place of this literal; else what it says that it is.
+fn wanted(part: &Json, literal: &Json) -> Option<String> {
+    let kind = part.get("type").and_then(Json::as_str);
+    let hint = match (kind, literal) {
+        (Some("string"), Json::Number(_) | Json::Bool(_) | Json::Null) => {
+            "write it in quotes: then it is a string"
+        }
+        (Some("number" | "integer"), Json::String(_)) => {
+            "a number is written without quotes, such as 5"
+        }
+        (Some("boolean"), Json::String(_)) => "write true or false, without quotes",
+        (Some("array"), _) if !literal.is_array() => "write a list, such as [a, b]",
+        _ => part.get("description").and_then(Json::as_str)?,
+    };
+    Some(hint.to_owned())
 }
 
 fn resolved<'s>(part: &'s Json, root: &'s Json) -> &'s Json {

@@ -210,8 +210,20 @@ steps:
             "4:11 there is no action metrics/instant_qeury | did you mean `metrics/instant_query`?",
             "8:11 metrics/instant_query needs the parameter query | A PromQL query.",
             "8:19 metrics/instant_query has no parameter qery | did you mean `query`?",
-            "8:29 value is not of type \"number\"",
+            "8:29 value is not of type \"number\" | a number is written without quotes, such as 5",
             "11:25 there is no field `nope` | there are series",
+        ]
+    );
+}
+
+#[test]
+fn a_literal_of_another_type_is_told_how_to_be_written() {
+    let text = "workflow: w\nsteps: [{ id: x, uses: metrics/instant_query, with: { query: 5, step: 1, matchers: up } }]\n";
+    assert_eq!(
+        problems(text),
+        [
+            "2:65 value is not of type \"string\" | write it in quotes: then it is a string",
+            "2:87 value is not of type \"array\" | write a list, such as [a, b]",
         ]
     );
 }

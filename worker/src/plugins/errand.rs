@@ -108,6 +108,7 @@ pub(super) async fn run(plugins: &Plugins) {
     let mut running = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             Some(errand) = asked.recv() => running.push(made(plugins, errand)),
             Some(()) = running.next() => {}
         }
