@@ -2,31 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use minicbor::{CborLen, Decode, Encode};
+use minicbor::{CborLen, Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::time::Timestamp;
 
-/// A tenant's name (`[a-z0-9][a-z0-9-]{0,62}`). It is part of every key, subject and row.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    CborLen,
-    Encode,
-    Decode,
-)]
+/// A tenant's name (`[a-z0-9][a-z0-9-]{0,62}`). It is part of every key, subject and row, and so copying it is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-#[cbor(transparent)]
-pub struct Tenant(#[n(0)] String);
+pub struct Tenant(Arc<str>);
 
 impl Tenant {
     /// The tenant of an installation that has only one.
@@ -35,7 +22,7 @@ impl Tenant {
     /// A tenant by its name, or `None` when the name is not allowed.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        is_name(name).then(|| Self(name.to_owned()))
+        is_name(name).then(|| Self(name.into()))
     }
 
     /// The name.
@@ -47,7 +34,29 @@ impl Tenant {
 
 impl Default for Tenant {
     fn default() -> Self {
-        Self(Self::DEFAULT.to_owned())
+        Self(Self::DEFAULT.into())
+    }
+}
+
+impl<C> Encode<C> for Tenant {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.str(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Tenant {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        d.str().map(|name| Self(name.into()))
+    }
+}
+
+impl<C> CborLen<C> for Tenant {
+    fn cbor_len(&self, context: &mut C) -> usize {
+        self.as_str().cbor_len(context)
     }
 }
 

@@ -42,9 +42,9 @@ impl Gate {
     ///
     /// # Errors
     /// 404, 503, and 409 `record_damaged`.
-    pub(crate) async fn whole_run(&self, key: &RunKey) -> Result<Run, Problem> {
+    pub(crate) async fn whole_run(&self, key: &RunKey) -> Result<Box<Run>, Problem> {
         match self.read_run(key).await? {
-            Read::Whole(run) => Ok(*run),
+            Read::Whole(run) => Ok(run),
             Read::Damaged(_, what) => Err(damaged_problem(&what)),
         }
     }

@@ -48,13 +48,22 @@ impl Detector {
 
     /// The attempts of a run that are owed as far as is known here.
     pub(crate) fn of(&self, run: &RunKey) -> Vec<AttemptKey> {
+        self.attempts(run).cloned().collect()
+    }
+
+    /// Whether the run owes an attempt as far as is known here.
+    pub(crate) fn has(&self, run: &RunKey) -> bool {
+        self.attempts(run).next().is_some()
+    }
+
+    fn attempts<'a>(&'a self, run: &'a RunKey) -> impl Iterator<Item = &'a AttemptKey> {
         let from = AttemptKey {
             key: run.clone(),
             step: StepNo(0),
             attempt: Attempt(0),
         };
         let rest = self.all.range(from..).map(|(attempt, _)| attempt);
-        rest.take_while(|a| a.key == *run).cloned().collect()
+        rest.take_while(|a| a.key == *run)
     }
 
     /// Whether an attempt of the run is in somebody's hands.

@@ -60,7 +60,7 @@ pub(crate) enum Doing {
 
 impl Slot {
     /// Whether nothing would be lost with it but the work of reading it again.
-    fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.doing == Doing::Nothing && self.mail.is_empty() && self.unsure.is_empty()
     }
 

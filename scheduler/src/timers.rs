@@ -15,7 +15,7 @@ pub(crate) struct Timers {
 impl Timers {
     /// From now on `key` is due at `due`, or never.
     pub(crate) fn set(&mut self, key: &RunKey, due: Option<Timestamp>) {
-        if self.of.get(key).copied() == due {
+        if self.of(key) == due {
             return;
         }
         if let Some(old) = self.of.remove(key) {
@@ -30,6 +30,11 @@ impl Timers {
     /// When the next run is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.by_due.first().map(|(due, _)| *due)
+    }
+
+    /// When this run is due.
+    pub(crate) fn of(&self, key: &RunKey) -> Option<Timestamp> {
+        self.of.get(key).copied()
     }
 
     /// Takes up to `max` runs that are due at `now`, in the order in which they became due. Whoever looks at such a run

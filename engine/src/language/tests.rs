@@ -222,8 +222,8 @@ fn a_literal_of_another_type_is_told_how_to_be_written() {
     assert_eq!(
         problems(text),
         [
-            "2:65 value is not of type \"string\" | write it in quotes: then it is a string",
-            "2:87 value is not of type \"array\" | write a list, such as [a, b]",
+            "2:62 value is not of type \"string\" | write it in quotes: then it is a string",
+            "2:84 value is not of type \"array\" | write a list, such as [a, b]",
         ]
     );
 }

@@ -152,27 +152,41 @@ impl Run {
         let mut run: Option<Self> = None;
         for (record, hash) in entries {
             let events = record.events()?;
-            let mut next = match run.take() {
-                Some(run) => run,
-                None => Self::first(&record, &events)?,
-            };
-            record::check_chain(&record, next.key(), next.n, next.hash)?;
-            let size = record.payload.len() as u64;
-            next.advance_to(&record, &events, hash, size);
-            run = Some(next);
+            match &mut run {
+                Some(run) => run.follow(&record, &events, hash)?,
+                None => run = Some(Self::begin(&record, &events, hash)?),
+            }
         }
         run.ok_or_else(|| BadRecord::Garbage("the journal is empty".to_owned()))
     }
 
-    fn first(record: &Record, events: &[Event]) -> Result<Self, BadRecord> {
-        match events.first() {
-            Some(Event::RunCreated(created)) => {
-                Ok(Self::new(record.key.clone(), created, record.at))
-            }
-            _ => Err(BadRecord::Garbage(
-                "the first event of a journal is RunCreated".to_owned(),
-            )),
-        }
+    /// The run that its first record makes: `events` are those inside, `hash` is that of its stored bytes.
+    ///
+    /// # Errors
+    /// [`BadRecord`] when no journal begins with it.
+    pub fn begin(record: &Record, events: &[Event], hash: Digest) -> Result<Self, BadRecord> {
+        let Some(Event::RunCreated(created)) = events.first() else {
+            let what = "the first event of a journal is RunCreated".to_owned();
+            return Err(BadRecord::Garbage(what));
+        };
+        let mut run = Self::new(record.key.clone(), created, record.at);
+        run.follow(record, events, hash)?;
+        Ok(run)
+    }
+
+    /// Makes the next record of its journal part of the run; one that does not follow changes nothing.
+    ///
+    /// # Errors
+    /// [`BadRecord::Chain`] when it is not the next one.
+    pub fn follow(
+        &mut self,
+        record: &Record,
+        events: &[Event],
+        hash: Digest,
+    ) -> Result<(), BadRecord> {
+        record::check_chain(record, self.key(), self.n, self.hash)?;
+        self.advance_to(record, events, hash, record.payload.len() as u64);
+        Ok(())
     }
 
     fn advance_to(&mut self, record: &Record, events: &[Event], hash: Digest, size: u64) {

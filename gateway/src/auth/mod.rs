@@ -101,8 +101,8 @@ pub(crate) fn authenticate(gate: &Arc<Gate>, parts: &Parts) -> Result<Caller, Pr
     let key = active_key(gate, &claims.tenant, &claims.sub, claims.serial)
         .ok_or_else(Problem::unauthenticated)?;
     Ok(Caller {
-        who: claims.sub,
-        tenant: claims.tenant,
+        who: claims.sub.clone(),
+        tenant: claims.tenant.clone(),
         role: key.role.min(claims.role),
         serial: claims.serial,
         until: claims.exp,

@@ -4,8 +4,11 @@
 //! The implicit assertion binds a token to this installation and tenant without being in it. The claims are checked
 //! here, on the injected clock.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use engine::digest::Digest;
 use engine::duration::Duration;
 use engine::id::{Nonce, Tenant};
 use engine::principal::{Principal, Role};
@@ -25,6 +28,8 @@ const FOOTER_MAX: usize = 256;
 pub(crate) const TTL_MAX: Duration = Duration::from_secs(15 * 60);
 /// The clock of another gateway may be ahead by so much.
 const SKEW: Duration = Duration::from_secs(60);
+/// So many tokens need not be unsealed again; over it all are forgotten.
+const OPENED_MAX: usize = 1_024;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +62,9 @@ pub(crate) struct Tokens {
     /// The first one seals; all of them open.
     keys: Vec<(String, SymmetricKey<V4>)>,
     assertion: Vec<u8>,
+    /// What tokens say whose seals were found to hold, by the digests of their texts: a client comes with the same one
+    /// again and again. Whether it still holds is another question, asked each time.
+    opened: Mutex<BTreeMap<Digest, Arc<Claims>>>,
 }
 
 /// Why a token does not hold. For the log, never for the client.
@@ -99,6 +107,7 @@ impl Tokens {
         Self {
             keys: std::iter::once(current).chain(previous).map(key).collect(),
             assertion: format!("mirastack\0{audience}\0{tenant}").into_bytes(),
+            opened: Mutex::default(),
         }
     }
 
@@ -112,8 +121,25 @@ impl Tokens {
     }
 
     /// What a token says, when it holds at `now`.
-    pub(crate) fn open(&self, token: &str, now: Timestamp) -> Result<Claims, Refused> {
+    pub(crate) fn open(&self, token: &str, now: Timestamp) -> Result<Arc<Claims>, Refused> {
         check_form(token)?;
+        let digest = Digest::of(token.as_bytes());
+        let known = self.opened().get(&digest).cloned();
+        let claims = match known {
+            Some(claims) => claims,
+            None => self.unseal(token, digest)?,
+        };
+        let lives = claims.exp.millis_since(claims.iat);
+        if claims.exp <= claims.iat || lives > TTL_MAX.millis() {
+            return Err(Refused::Claims);
+        }
+        if now >= claims.exp || claims.iat > now.plus(SKEW) {
+            return Err(Refused::Expired);
+        }
+        Ok(claims)
+    }
+
+    fn unseal(&self, token: &str, digest: Digest) -> Result<Arc<Claims>, Refused> {
         let untrusted = UntrustedToken::<Local, V4>::try_from(token).map_err(|_| Refused::Form)?;
         let named: Footer =
             serde_json::from_slice(untrusted.untrusted_footer()).map_err(|_| Refused::Footer)?;
@@ -124,16 +150,18 @@ impl Tokens {
             .ok_or(Refused::UnknownKey)?;
         let trusted = LocalToken::decrypt(key, &untrusted, None, Some(&self.assertion))
             .map_err(|_| Refused::Seal)?;
-        let claims: Claims =
-            serde_json::from_str(trusted.payload()).map_err(|_| Refused::Claims)?;
-        let lives = claims.exp.millis_since(claims.iat);
-        if claims.exp <= claims.iat || lives > TTL_MAX.millis() {
-            return Err(Refused::Claims);
+        let claims = serde_json::from_str(trusted.payload()).map_err(|_| Refused::Claims)?;
+        let claims: Arc<Claims> = Arc::new(claims);
+        let mut opened = self.opened();
+        if opened.len() >= OPENED_MAX {
+            opened.clear();
         }
-        if now >= claims.exp || claims.iat > now.plus(SKEW) {
-            return Err(Refused::Expired);
-        }
+        opened.insert(digest, Arc::clone(&claims));
         Ok(claims)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Claims>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,8 +221,8 @@ mod tests {
         let tokens = tokens(1, "api");
         let token = tokens.seal(&claims());
         assert!(token.starts_with("v4.local."));
-        assert_eq!(tokens.open(&token, at(899)), Ok(claims()));
-        assert_eq!(tokens.open(&token, at(900)), Err(Refused::Expired));
+        assert_eq!(tokens.open(&token, at(899)), Ok(claims().into()));
+        assert_eq!(tokens.open(&token, at(900)), Err(Refused::Expired), "known");
         let early = Timestamp::from_millis(at(0).millis() - 61_000);
         assert_eq!(tokens.open(&token, early), Err(Refused::Expired));
     }
@@ -223,7 +251,7 @@ mod tests {
     fn a_rotated_root_key_still_opens_old_tokens() {
         let token = tokens(1, "api").seal(&claims());
         let rotated = Tokens::new(&root(2), &[root(1)], "api", &Tenant::default());
-        assert_eq!(rotated.open(&token, at(1)), Ok(claims()));
+        assert_eq!(rotated.open(&token, at(1)), Ok(claims().into()));
         let fresh = rotated.seal(&claims());
         assert!(tokens(1, "api").open(&fresh, at(1)).is_err());
     }
@@ -232,6 +260,7 @@ mod tests {
     fn no_changed_token_holds() {
         let tokens = tokens(1, "api");
         let token = tokens.seal(&claims());
+        assert!(tokens.open(&token, at(1)).is_ok(), "it is known then");
         for at_byte in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
             bytes[at_byte] = if bytes[at_byte] == b'A' { b'B' } else { b'A' };
@@ -241,6 +270,17 @@ mod tests {
         }
         let swapped = token.replacen("v4.local.", "v4.public.", 1);
         assert_eq!(tokens.open(&swapped, at(1)), Err(Refused::Form));
+    }
+
+    #[test]
+    fn however_many_tokens_come_few_are_remembered() {
+        let tokens = tokens(1, "api");
+        for n in 0..2 * OPENED_MAX as u128 {
+            let jti = Nonce(n.to_be_bytes());
+            let token = tokens.seal(&Claims { jti, ..claims() });
+            assert_eq!(tokens.open(&token, at(1)).map(|c| c.jti), Ok(jti));
+        }
+        assert!(tokens.opened().len() <= OPENED_MAX);
     }
 
     #[test]

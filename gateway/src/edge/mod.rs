@@ -147,17 +147,17 @@ impl Guest {
             seen,
             std_time(self.limits.write_stall),
         ));
-        let work = Work::default();
-        let service = ServiceBuilder::new()
-            .layer(axum::Extension(ConnectInfo(self.peer)))
-            .service(CountWork::new(self.router.clone(), work.clone()));
-        let service = TowerToHyperService::new(service);
+        let told = ServiceBuilder::new().layer(axum::Extension(ConnectInfo(self.peer)));
         match version {
             Version::Http1 => {
+                let service = TowerToHyperService::new(told.service(self.router.clone()));
                 let connection = self.http1().serve_connection(io, service);
                 self.run(connection, None).await;
             }
             Version::Http2 => {
+                let work = Work::default();
+                let service = told.service(CountWork::new(self.router.clone(), work.clone()));
+                let service = TowerToHyperService::new(service);
                 let connection = self.http2().serve_connection(io, service);
                 self.run(connection, Some(&work)).await;
             }

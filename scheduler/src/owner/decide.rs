@@ -60,10 +60,7 @@ impl Owner {
             self.close_batch(key, &mut slot, batch);
         }
         let broken = slot.broken.take();
-        if !slot.is_over() {
-            self.slots.put(key, slot);
-            self.make_ready_if_wanted(key);
-        }
+        self.keep(key, slot);
         if let Some(what) = broken {
             self.damage(key, what);
         }

@@ -1,5 +1,6 @@
 //! Has stored what was decided, and copes with a store that does not take it.
 
+use engine::duration::Duration;
 use engine::id::RunKey;
 use engine::time::Timestamp;
 use tokio::time::Instant;
@@ -13,6 +14,8 @@ use crate::{Error, figures};
 /// A run that is due and has nothing to do is looked at again after so long, in milliseconds: a fault somewhere must
 /// not turn into a loop.
 const NOTHING_DUE_MS: u64 = 1_000;
+/// A run that has nothing to do for longer than this is not kept in memory: reading it again takes some 0.1 ms.
+const REST_MIN: Duration = Duration::from_secs(10);
 
 impl Owner {
     /// Has a batch stored, or tells at once what needs no storing.
@@ -67,10 +70,7 @@ impl Owner {
         match stored {
             Ok(()) => {
                 self.stored(key, &mut slot, verdicts);
-                if !slot.is_over() {
-                    self.slots.put(key, slot);
-                    self.make_ready_if_wanted(key);
-                }
+                self.keep(key, slot);
             }
             Err(store::Error::Corrupt(what)) => {
                 slot.unsure = verdicts;
@@ -153,6 +153,28 @@ impl Owner {
         }
         self.make_ready_if_wanted(key);
         Ok(())
+    }
+
+    /// Keeps a run in memory while there is something to do with it soon. One that has ended is not needed any more, and
+    /// one that waits for people or for a later time is read again when that comes: a million of them cost their places
+    /// among the timers, and nothing else.
+    pub(super) fn keep(&mut self, key: &RunKey, slot: Box<Slot>) {
+        if slot.is_over() || self.is_at_rest(key, &slot) {
+            return;
+        }
+        self.slots.put(key, slot);
+        self.make_ready_if_wanted(key);
+    }
+
+    /// Whether nothing will happen to the run by itself for a while.
+    fn is_at_rest(&self, key: &RunKey, slot: &Slot) -> bool {
+        let Some(run) = slot.run.as_ref().filter(|_| slot.is_idle()) else {
+            return false;
+        };
+        let soon = self.backend.clock.now().plus(REST_MIN);
+        run.owed().next().is_none()
+            && self.timers.of(key).is_none_or(|due| due > soon)
+            && !self.detector.has(key)
     }
 
     /// Mail that a fault of this program left behind has nobody else who would come back for it.

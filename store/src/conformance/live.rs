@@ -1,5 +1,6 @@
 //! Promises to those who watch.
 
+use engine::digest::Digest;
 use engine::id::{Nonce, Tenant};
 
 use super::sample::{Birth, Sample};
@@ -17,7 +18,14 @@ cases![
 /// The next record that is told.
 async fn told(listener: &mut Subscription) -> Result<(u64, usize), Broken> {
     match soon("the news", listener.recv()).await? {
-        Ok(News::Record { record, events }) => Ok((record.n, events.len())),
+        Ok(News::Record {
+            record,
+            events,
+            hash,
+        }) => {
+            same!(hash, Digest::of(&record.encode()));
+            Ok((record.n, events.len()))
+        }
         other => Err(Broken(format!("{other:?} is no record"))),
     }
 }

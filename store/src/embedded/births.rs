@@ -52,10 +52,11 @@ impl Births {
         ring.told.send_replace(());
     }
 
-    /// The creations of a shard after `sequence`, at most `max`.
+    /// The creations of a shard after `sequence`, at most `max`. Who asks has all before it, and those are not kept any
+    /// more: a second owner that is behind reads them from the file.
     pub(super) fn after(&self, shard: Shard, sequence: u64, max: usize) -> After {
-        let shards = lock(&self.shards);
-        let Some(ring) = shards.get(&shard) else {
+        let mut shards = lock(&self.shards);
+        let Some(ring) = shards.get_mut(&shard) else {
             return if sequence < self.since {
                 After::Older
             } else {
@@ -65,8 +66,14 @@ impl Births {
         if sequence < ring.since {
             return After::Older;
         }
-        let first = ring.kept.partition_point(|born| born.sequence <= sequence);
-        After::Known(ring.kept.iter().skip(first).take(max).cloned().collect())
+        while ring
+            .kept
+            .front()
+            .is_some_and(|born| born.sequence <= sequence)
+        {
+            ring.drop_oldest();
+        }
+        After::Known(ring.kept.iter().take(max).cloned().collect())
     }
 
     /// Tells of each new creation.
@@ -91,11 +98,47 @@ impl Ring {
         self.bytes += born.first.record.payload.len();
         self.kept.push_back(born);
         while self.kept.len() > KEPT || self.bytes > BYTES_KEPT {
-            let Some(oldest) = self.kept.pop_front() else {
-                return;
-            };
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
             self.bytes -= oldest.first.record.payload.len();
             self.since = oldest.sequence;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::sample::{Birth, Sample};
+    use crate::port::Entry;
+
+    #[test]
+    fn what_its_owner_has_taken_is_not_kept() {
+        let births = Births::new(0);
+        let run = Sample::born(&Birth::number(1));
+        let (record, _) = run.last();
+        let shard = record.key.run.shard();
+        for sequence in 1..=3 {
+            let first = Entry {
+                record: record.clone(),
+                hash: engine::digest::Digest::of(&record.encode()),
+            };
+            births.tell(shard, NewRun { sequence, first });
+        }
+        let after = |sequence| match births.after(shard, sequence, 10) {
+            After::Known(found) => Some(found.iter().map(|new| new.sequence).collect::<Vec<_>>()),
+            After::Older => None,
+        };
+        assert_eq!(after(0), Some(vec![1, 2, 3]));
+        assert_eq!(after(2), Some(vec![3]));
+        assert_eq!(after(0), None, "a second owner reads them from the file");
+        assert_eq!(after(3), Some(vec![]));
+        let shards = lock(&births.shards);
+        let ring = &shards[&shard];
+        assert_eq!((ring.kept.len(), ring.bytes), (0, 0));
     }
 }

@@ -29,6 +29,7 @@ impl Journal for Journals {
         let blobs = self.consents(&record.key, events).await?;
         let append = Arc::new(Append::new(record, view::project(record, events, &blobs)));
         let hash = append.hash;
+        let wanted = self.0.live.wanted(record, events, hash);
         let born = (record.n == 1).then(|| record.clone());
         let (told, core) = (Arc::clone(&append), Arc::clone(&self.0));
         let announce = move |seq: &u64| {
@@ -43,7 +44,7 @@ impl Journal for Journals {
                     },
                 );
             }
-            core.live.tell(&told.key, &told.bytes);
+            core.live.tell(&told.key, &told.bytes, hash, wanted);
         };
         let work = move |writer: &mut Writer| append.store(writer);
         self.0.write(work, announce).await?;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use engine::digest::Digest;
+use engine::event::Event;
 use engine::id::RunKey;
 use engine::record::Record;
 use tokio::sync::broadcast;
@@ -11,8 +13,15 @@ use tokio::sync::broadcast;
 use super::core::lock;
 use crate::port::{Live, News, Subscription, Topic};
 
-/// News that a slow listener may be behind; over it, it misses the oldest.
-const KEPT: usize = 256;
+/// News that a slow listener may be behind; over it, it misses the oldest. There is room for all of them from the start,
+/// so where many listen, each to a run of its own, there are few.
+fn kept(topic: &Topic) -> usize {
+    match topic {
+        Topic::Tenant(_) => 256,
+        Topic::Run(_) => 128,
+        Topic::Command(_) => 2,
+    }
+}
 
 /// A channel for each topic that somebody listens to.
 #[derive(Default)]
@@ -52,7 +61,8 @@ impl Live for Topics {
                 .retain(|_, channel| channel.receiver_count() > 0);
             channels.prune_at = 2 * channels.open.len() + 64;
         }
-        let new = || broadcast::channel(KEPT).0;
+        let room = kept(&topic);
+        let new = || broadcast::channel(room).0;
         let subscription = channels.open.entry(topic).or_insert_with(new).subscribe();
         self.count.store(channels.open.len(), Ordering::Release);
         subscription
@@ -60,38 +70,59 @@ impl Live for Topics {
 }
 
 impl Topics {
-    /// Tells of a record that was stored. It is read from its bytes only when somebody listens.
-    pub(super) fn tell(&self, key: &RunKey, bytes: &[u8]) {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let listened: Vec<Topic> = [Topic::Run(key.clone()), Topic::Tenant(key.tenant.clone())]
-            .into_iter()
-            .filter(|topic| lock(&self.channels).open.contains_key(topic))
-            .collect();
+    /// What is told of a record, if somebody listens to it now.
+    pub(super) fn wanted(&self, record: &Record, events: &[Event], hash: Digest) -> Option<News> {
+        let wanted = !self.listened(&record.key).is_empty();
+        wanted.then(|| News::Record {
+            record: record.clone().into(),
+            events: events.into(),
+            hash,
+        })
+    }
+
+    /// Tells of a record that was stored. For those who came meanwhile, when nobody `wanted` it before, it is read from
+    /// its bytes.
+    pub(super) fn tell(&self, key: &RunKey, bytes: &[u8], hash: Digest, wanted: Option<News>) {
+        let listened = self.listened(key);
         if listened.is_empty() {
             return;
         }
-        let Ok(record) = Record::decode(bytes) else {
+        let Some(news) = wanted.or_else(|| read(bytes, hash)) else {
             return;
-        };
-        let Ok(events) = record.events() else {
-            return;
-        };
-        let news = News::Record {
-            record: record.into(),
-            events: events.into(),
         };
         for topic in listened {
             self.publish(topic, news.clone());
         }
     }
+
+    /// The topics of a record that somebody listens to.
+    fn listened(&self, key: &RunKey) -> Vec<Topic> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let topics = [Topic::Run(key.clone()), Topic::Tenant(key.tenant.clone())];
+        let channels = lock(&self.channels);
+        let mut listened = Vec::from(topics);
+        listened.retain(|topic| channels.open.contains_key(topic));
+        listened
+    }
+}
+
+fn read(bytes: &[u8], hash: Digest) -> Option<News> {
+    let record = Record::decode(bytes).ok()?;
+    let events = record.events().ok()?.into();
+    Some(News::Record {
+        record: record.into(),
+        events,
+        hash,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::id::Nonce;
+    use engine::id::{Nonce, RunId, Shard, Tenant};
+    use engine::time::Timestamp;
 
     fn answer() -> News {
         let (n, already, refused) = (1, false, None);
@@ -122,9 +153,12 @@ mod tests {
     #[test]
     fn a_slow_listener_loses_the_oldest_and_holds_nobody_up() {
         let live = Topics::default();
-        let topic = Topic::Command(Nonce([1; 16]));
+        let topic = Topic::Run(RunKey {
+            tenant: Tenant::default(),
+            run: RunId::new(Timestamp::from_millis(1), Shard(0), 1),
+        });
         let mut listener = live.subscribe(topic.clone());
-        for _ in 0..KEPT + 10 {
+        for _ in 0..kept(&topic) + 10 {
             live.publish(topic.clone(), answer());
         }
         let lagged = listener.try_recv().expect_err("it lost some");

@@ -1,3 +1,4 @@
+use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{CommandId, RunKey, Tenant};
 use engine::record::Record;
@@ -32,6 +33,8 @@ pub enum News {
         record: std::sync::Arc<Record>,
         /// Its events.
         events: std::sync::Arc<[Event]>,
+        /// SHA-256 of its stored bytes.
+        hash: Digest,
     },
     /// A plugin told how far it is.
     Progress {

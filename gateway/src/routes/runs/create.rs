@@ -341,13 +341,10 @@ impl<'a> Submit<'a> {
         let key = self.gate.run_key(tenant, run);
         let wait = ended(self.gate, &key, heard);
         match timeout_at(end, wait).await {
-            Ok(Ok(())) => {
-                let run = self.gate.whole_run(&key).await?;
-                match run.status().is_end() {
-                    true => Ok(Some(shown(self.gate, &run).await?)),
-                    false => Ok(None),
-                }
-            }
+            Ok(Ok(run)) => match run.status().is_end() {
+                true => Ok(Some(shown(self.gate, &run).await?)),
+                false => Ok(None),
+            },
             Ok(Err(problem)) => Err(problem),
             Err(_) => Ok(None),
         }

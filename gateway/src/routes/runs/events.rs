@@ -182,7 +182,7 @@ async fn follow_from(told: &mut Told, key: &RunKey, after: u64) -> Result<(), Ov
         loop {
             match told.next(&mut heard).await? {
                 Ok(News::Record { record, .. }) if record.n <= n => {}
-                Ok(News::Record { record, events }) if record.n == n + 1 => {
+                Ok(News::Record { record, events, .. }) if record.n == n + 1 => {
                     n = record.n;
                     let shown = ShownRecord::new(&record, &events, Digest::of(&record.encode()));
                     told.event(Some(n), "record", &shown).await?;
@@ -256,7 +256,7 @@ async fn follow_all(mut told: Told, mut heard: Subscription) {
             Ok(Err(RecvError::Lagged(missed))) => {
                 told.event(None, "gap", &json!({"missed": missed})).await
             }
-            Ok(Ok(News::Record { record, events })) => {
+            Ok(Ok(News::Record { record, events, .. })) => {
                 let hash = Digest::of(&record.encode());
                 let data = OfRun {
                     run: record.key.run,

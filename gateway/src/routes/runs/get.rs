@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use engine::digest::Digest;
-use engine::event::PinnedAction;
+use engine::event::{Event, PinnedAction};
 use engine::id::RunKey;
+use engine::record::Record;
 use engine::registry::action_digest;
 use engine::run::Run;
 use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::auth::Caller;
 use crate::auth::right::Right;
 use crate::gate::{Gate, Shared};
-use crate::journal::{Read, end_in, run_key};
+use crate::journal::{Read, run_key};
 use crate::problem::Problem;
 use crate::request::{Arg, Args};
 use crate::respond::{self, names, revision_tag};
@@ -81,8 +82,13 @@ async fn get(
     let until = until(&args, &headers)?;
     let end = Instant::now() + wait;
     let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
+    let mut known = None;
     loop {
-        let run = match gate.read_run(&key).await? {
+        let run = match known.take() {
+            Some(run) => Read::Whole(run),
+            None => gate.read_run(&key).await?,
+        };
+        let run = match run {
             Read::Whole(run) => run,
             Read::Damaged(row, what) => {
                 return Ok(respond::json(&ShownRun::damaged(
@@ -103,8 +109,9 @@ async fn get(
             return Ok(respond::tagged(&shown, &tag));
         }
         if until == Until::End {
-            // Reading the whole journal for each record would cost more than the run. Errors are met above.
-            let _ = timeout_at(end, until_ended(&gate, &key, &mut heard)).await;
+            // Showing it after each record would cost more than the run. Errors are met above.
+            let ended = timeout_at(end, until_ended(&gate, &key, &mut heard, Some(run))).await;
+            known = ended.ok().and_then(Result::ok);
         } else {
             news(&gate, &mut heard, end).await;
         }
@@ -147,7 +154,8 @@ async fn news(gate: &Gate, heard: &mut Subscription, end: Instant) {
     }
 }
 
-/// Waits until a run has ended, or this gateway stops. What was `heard` from before its creation misses nothing.
+/// Waits until a run has ended, or this gateway stops, and answers it as it is then. What was `heard` from before its
+/// creation misses nothing.
 ///
 /// # Errors
 /// 503.
@@ -155,37 +163,56 @@ pub(super) async fn ended(
     gate: &Gate,
     key: &RunKey,
     heard: Option<Subscription>,
-) -> Result<(), Problem> {
-    let new = heard.is_some();
-    let mut heard = match heard {
-        Some(heard) => heard,
-        None => gate.backend.live.subscribe(Topic::Run(key.clone())),
-    };
-    if !new && gate.whole_run(key).await?.status().is_end() {
-        return Ok(());
+) -> Result<Box<Run>, Problem> {
+    match heard {
+        Some(mut heard) => until_ended(gate, key, &mut heard, None).await,
+        None => {
+            let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
+            let run = gate.whole_run(key).await?;
+            until_ended(gate, key, &mut heard, Some(run)).await
+        }
     }
-    until_ended(gate, key, &mut heard).await
 }
 
-/// As [`ended`], of a run that had not ended before what is heard.
-async fn until_ended(gate: &Gate, key: &RunKey, heard: &mut Subscription) -> Result<(), Problem> {
+/// As [`ended`], of a run as it was after what is heard began. Each record is made part of it as it is told; the
+/// journal is read only where one was missed.
+async fn until_ended(
+    gate: &Gate,
+    key: &RunKey,
+    heard: &mut Subscription,
+    mut run: Option<Box<Run>>,
+) -> Result<Box<Run>, Problem> {
     loop {
-        let look = tokio::select! {
+        if let Some(ended) = run.take_if(|run| run.status().is_end()) {
+            return Ok(ended);
+        }
+        let complete = tokio::select! {
             biased;
-            () = gate.stopping.cancelled() => return Ok(()),
+            () = gate.stopping.cancelled() => return gate.whole_run(key).await,
             news = heard.recv() => match news {
-                Ok(News::Record { events, .. }) if end_in(&events).is_some() => return Ok(()),
-                Ok(News::Record { .. } | News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => false,
-                Err(RecvError::Lagged(_)) => true,
+                Ok(News::Record { record, events, hash }) => learn(&mut run, &record, &events, hash),
+                Ok(News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => true,
+                Err(RecvError::Lagged(_)) => false,
                 Err(RecvError::Closed) => {
                     tokio::time::sleep(LOOK_AGAIN).await;
-                    true
+                    false
                 }
             },
-            () = tokio::time::sleep(LOOK_AGAIN) => true,
+            () = tokio::time::sleep(LOOK_AGAIN) => false,
         };
-        if look && gate.whole_run(key).await?.status().is_end() {
-            return Ok(());
+        if !complete {
+            run = Some(gate.whole_run(key).await?);
+        }
+    }
+}
+
+/// Makes a record part of its run. Answers whether none is missing before it.
+fn learn(run: &mut Option<Box<Run>>, record: &Record, events: &[Event], hash: Digest) -> bool {
+    match run {
+        Some(run) => record.n <= run.n() || run.follow(record, events, hash).is_ok(),
+        None => {
+            *run = Run::begin(record, events, hash).ok().map(Box::new);
+            run.is_some()
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// A run with its definition.
 struct Looked {
-    run: Run,
+    run: Box<Run>,
     workflow: Arc<Workflow>,
     blobs: String,
 }

@@ -108,7 +108,22 @@ fn granted(now: Timestamp) -> Vec<Event> {
     ]
 }
 
+/// What happened up to the beginning of a wait.
+fn waits(until: Timestamp) -> Vec<Event> {
+    let step = StepNo(0);
+    let mut events = granted(until);
+    events.truncate(2);
+    events.push(Event::WaitStarted { step, until });
+    events
+}
+
 fn run(now: Timestamp) -> Run {
+    let run = run_of(now, &granted(now));
+    assert_eq!(run.status(), RunStatus::Running);
+    run
+}
+
+fn run_of(now: Timestamp, events: &[Event]) -> Run {
     let key = RunKey {
         tenant: Tenant::default(),
         run: RunId::new(now, Shard(0), 1),
@@ -122,8 +137,7 @@ fn run(now: Timestamp) -> Run {
         },
     };
     let (mut run, _, _) = Run::create(key, created(), None, stamp.clone());
-    let _ = run.commit(&granted(now), stamp);
-    assert_eq!(run.status(), RunStatus::Running);
+    let _ = run.commit(events, stamp);
     run
 }
 
@@ -154,4 +168,24 @@ async fn reading_a_run_again_does_not_make_its_store_well() {
     slot.tries = 7;
     load(&mut owner(false), &mut slot);
     assert_eq!(slot.tries, 7, "the next rest is longer");
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_long_is_not_kept_in_memory() {
+    let mut owner = owner(false);
+    let now = owner.backend.clock.now();
+    let later = |seconds| now.plus(engine::duration::Duration::from_secs(seconds));
+    for (run, is_kept) in [
+        (run_of(now, &waits(later(3_000))), false),
+        (run_of(now, &waits(later(1))), true),
+        (run(now), true),
+    ] {
+        let key = run.key().clone();
+        owner.timers.set(&key, run.due());
+        let mut slot = Slot::default();
+        slot.run = Some(run);
+        owner.keep(&key, Box::new(slot));
+        assert_eq!(owner.slots.take(&key).is_some(), is_kept);
+        assert!(owner.timers.of(&key).is_some(), "it is woken all the same");
+    }
 }

@@ -71,6 +71,7 @@ impl Wrapper {
         let news = News::Record {
             record: record.clone().into(),
             events: events.into(),
+            hash: Digest::of(&record.encode()),
         };
         self.inner
             .live
