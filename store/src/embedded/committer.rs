@@ -24,6 +24,8 @@ const FOLD_PAGES: i64 = 1_000;
 const LOG_PAGES: i64 = 4_096;
 /// A log this long is folded at once, whatever that costs (256 MiB).
 const LOG_PAGES_MAX: i64 = 65_536;
+/// The log is looked at after so many commits: each fills some tens of pages.
+const LOOK_EVERY: u32 = 8;
 
 /// Starts the committing thread; it ends with the last sender of its queue, or when told.
 pub(super) fn start(
@@ -61,10 +63,15 @@ struct Committer {
 impl Committer {
     fn run(&mut self, mut queue: mpsc::Receiver<Order>) {
         let mut fold = true;
+        let mut commits = 0;
         while let Some(first) = queue.blocking_recv() {
             let (batch, stop) = waiting(first, &mut queue);
             if !batch.is_empty() {
                 self.writer.commit(batch);
+                commits += 1;
+            }
+            if commits >= LOOK_EVERY {
+                commits = 0;
                 self.look_at_log();
             }
             if let Some(how) = stop {

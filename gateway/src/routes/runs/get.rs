@@ -1,5 +1,6 @@
 //! One run, also waited for.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::respond::{self, names, revision_tag};
 use crate::route::{Route, Shape};
 use crate::show::run::ShownRun;
 
-/// Without news a waited-for run is looked at so often: live news may be lost.
+/// A waited-for run is looked at so often, whatever is told of it: live news may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<Route> {
@@ -182,13 +183,15 @@ async fn until_ended(
     heard: &mut Subscription,
     mut run: Option<Box<Run>>,
 ) -> Result<Box<Run>, Problem> {
+    let mut stopping = pin!(gate.stopping.cancelled());
+    let mut look = pin!(tokio::time::sleep(LOOK_AGAIN));
     loop {
         if let Some(ended) = run.take_if(|run| run.status().is_end()) {
             return Ok(ended);
         }
         let complete = tokio::select! {
             biased;
-            () = gate.stopping.cancelled() => return gate.whole_run(key).await,
+            () = &mut stopping => return gate.whole_run(key).await,
             news = heard.recv() => match news {
                 Ok(News::Record { record, events, hash }) => learn(&mut run, &record, &events, hash),
                 Ok(News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => true,
@@ -198,7 +201,10 @@ async fn until_ended(
                     false
                 }
             },
-            () = tokio::time::sleep(LOOK_AGAIN) => false,
+            () = &mut look => {
+                look.as_mut().reset(Instant::now() + LOOK_AGAIN);
+                false
+            }
         };
         if !complete {
             run = Some(gate.whole_run(key).await?);
