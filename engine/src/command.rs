@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::event::Failure;
 use crate::id::{ApprovalId, Attempt, CommandId, Nonce, StepNo};
 use crate::principal::Principal;
+use crate::question::Words;
 use crate::value::Value;
 
 /// A command and the id by which a repetition is known.
@@ -148,6 +149,22 @@ pub enum Command {
         #[n(0)]
         failure: Failure,
     },
+    /// The agent that executes this attempt asks people. The owner hears it from the worker alone.
+    #[n(9)]
+    Ask {
+        /// Which step.
+        #[n(0)]
+        step: StepNo,
+        /// Which attempt.
+        #[n(1)]
+        attempt: Attempt,
+        /// What the agent says.
+        #[n(2)]
+        words: Box<Words>,
+        /// How long it can wait for an answer, in milliseconds.
+        #[n(3)]
+        within_ms: u64,
+    },
 }
 
 impl Command {
@@ -164,6 +181,7 @@ impl Command {
             Self::Resolve { .. } => "Resolve",
             Self::Resume { .. } => "Resume",
             Self::Park { .. } => "Park",
+            Self::Ask { .. } => "Ask",
         }
     }
 }

@@ -6,9 +6,10 @@ use minicbor::{Decode, Encode};
 
 use crate::command::Outcome;
 use crate::digest::Digest;
-use crate::event::{Call, PinnedAction};
+use crate::event::{ApprovalState, Call, PinnedAction};
 use crate::id::{Attempt, Nonce, RunKey, StepNo};
 use crate::principal::{Principal, Role};
+use crate::question::Words;
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -218,6 +219,22 @@ pub enum Word {
         #[n(2)]
         call: Digest,
     },
+    /// The agent that executes this attempt asks people. The same words again ask what has become of the question.
+    #[n(3)]
+    Ask {
+        /// Which attempt.
+        #[n(0)]
+        attempt: AttemptKey,
+        /// What the agent says.
+        #[n(1)]
+        words: Box<Words>,
+        /// How long it can wait for an answer, in milliseconds.
+        #[n(2)]
+        within_ms: u64,
+        /// [`call_digest`] of the job, as in a report.
+        #[n(3)]
+        call: Digest,
+    },
 }
 
 /// What the owner answers.
@@ -243,5 +260,18 @@ pub enum Answer {
         /// Why.
         #[n(0)]
         reason: String,
+    },
+    /// Where a question stands.
+    #[n(3)]
+    Question {
+        /// What has become of it.
+        #[n(0)]
+        state: ApprovalState,
+        /// Who decided.
+        #[n(1)]
+        reviewer: Option<Principal>,
+        /// What they said about it, or why it is not asked any more.
+        #[n(2)]
+        comment: Option<String>,
     },
 }

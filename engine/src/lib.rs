@@ -17,6 +17,8 @@
 //! | owed | what the state says must be done next | action, effect, outbox |
 //! | facts | what the shell looked up for a decision | context |
 //! | grant, intent | the owner's leave for one MODIFY/ADMIN call, and its record | |
+//! | approval | the consent of people to one step's exact bytes | |
+//! | question | what an agent that executes a step asks people; its answer grants nothing | approval of a call |
 //!
 //! Start reading at [`event`] (what can happen), then [`command`] (what can be asked).
 
@@ -38,6 +40,7 @@ pub mod plan;
 #[cfg(planted)]
 pub mod planted;
 pub mod principal;
+pub mod question;
 pub mod record;
 pub mod registry;
 pub mod run;

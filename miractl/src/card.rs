@@ -7,12 +7,16 @@ use crate::human::{age, fit, pad, short, until};
 use crate::model::{Approval, Decision, inline};
 use crate::output::pretty;
 use crate::paint::{Paint, Tone};
+use crate::question;
 
 /// The card, `width` columns wide. What is consented to is never cut; only labels give way.
 pub(crate) fn card(approval: &Approval, now: Timestamp, width: usize, paint: Paint) -> String {
     let mut text = head(approval, now, paint);
     let items: Vec<&Value> = approval.items.as_array().into_iter().flatten().collect();
-    if items.is_empty() {
+    let asks = !approval.question.is_null();
+    if asks {
+        text.push_str(&question::question(&approval.question, paint));
+    } else if items.is_empty() {
         let call = Call {
             params: &approval.params,
             sources: &approval.sources,
@@ -44,7 +48,7 @@ pub(crate) fn card(approval: &Approval, now: Timestamp, width: usize, paint: Pai
     for decision in &approval.decisions {
         text.push_str(&decided(decision, now, paint));
     }
-    text.push_str(&outcome(approval, items.len(), paint));
+    text.push_str(&outcome(approval, (!asks).then_some(items.len()), paint));
     text
 }
 
@@ -256,16 +260,20 @@ fn undo(compensate: &Value) -> String {
     }
 }
 
-fn outcome(approval: &Approval, items: usize, paint: Paint) -> String {
+fn outcome(approval: &Approval, items: Option<usize>, paint: Paint) -> String {
     if approval.state != "pending" {
         return String::new();
     }
     let calls = match items {
-        0 | 1 => "one call is made, with exactly these parameters".to_owned(),
-        n => format!("{n} calls are made, with exactly these parameters"),
+        Some(0 | 1) => "one call is made, with exactly these parameters".to_owned(),
+        Some(n) => format!("{n} calls are made, with exactly these parameters"),
+        None => String::new(),
     };
-    let mut text =
-        format!("\nIf approved, {calls}.\nIf rejected, nothing is changed by this step.\n");
+    let mut text = if items.is_none() {
+        question::outcome().to_owned()
+    } else {
+        format!("\nIf approved, {calls}.\nIf rejected, nothing is changed by this step.\n")
+    };
     if !approval.i_may_decide {
         let sorry = "You may not decide this one: `miractl whoami` shows your rights.";
         text.push_str(&format!("{}\n", paint.tone(Tone::Attention, sorry)));

@@ -42,6 +42,7 @@ mod paint;
 mod patience;
 mod picture;
 mod problem;
+mod question;
 mod receiver;
 #[cfg(test)]
 mod reference;

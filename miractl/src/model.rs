@@ -166,6 +166,7 @@ shown! {
         secrets: Value,
         time_range: Value,
         compensate: Value,
+        question: Value,
         timeout_ms: Option<u64>,
         digest: String,
         requester: String,

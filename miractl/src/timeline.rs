@@ -217,14 +217,21 @@ fn of_attempt(kind: &str, event: &Value, now: Option<Timestamp>) -> Said {
 
 fn of_approval(kind: &str, event: &Value, now: Option<Timestamp>) -> Said {
     match kind {
-        "ApprovalRequested" => line(
+        "ApprovalRequested" | "QuestionAsked" => line(
             format!(
-                "waits for an approval ({}) until {}",
+                "{} for an approval ({}) until {}",
+                if kind == "QuestionAsked" {
+                    "its agent asks"
+                } else {
+                    "waits"
+                },
                 text(event, "permission"),
                 at_clock(event, "expires_at", now)
             ),
             Tone::Attention,
         ),
+        "QuestionClosed" if !event["decision"].is_null() => Some(Some(decided(&event["decision"]))),
+        "QuestionClosed" => Some(closed(event)),
         "ApprovalDecided" => Some(Some(decided(&event["decision"]))),
         "ApprovalClosed" => Some(closed(event)),
         _ => None,

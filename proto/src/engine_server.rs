@@ -7,12 +7,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -97,19 +99,23 @@ impl<B: HttpBody + Send + 'static> RequestBody for B {}
 
 /// Serves an [`Engine`] to peers of either form: messages arrive as raw bytes and are decoded here.
 #[derive(Debug)]
-pub struct EngineServer<E>(Arc<E>);
+pub struct EngineServer<E> {
+    engine: Arc<E>,
+    within: Duration,
+}
 
 impl<E: Engine> EngineServer<E> {
-    /// A server over this engine.
+    /// A server over this engine. A call ends with `DEADLINE_EXCEEDED` after `within`; not so one that waits for people.
     #[must_use]
-    pub fn new(engine: Arc<E>) -> Self {
-        Self(engine)
+    pub fn new(engine: Arc<E>, within: Duration) -> Self {
+        Self { engine, within }
     }
 }
 
 impl<E> Clone for EngineServer<E> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        let (engine, within) = (Arc::clone(&self.engine), self.within);
+        Self { engine, within }
     }
 }
 
@@ -130,8 +136,17 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let answer = route(Arc::clone(&self.0), request);
-        Box::pin(async move { Ok(answer.await) })
+        let waits = request.uri().path() == path::REQUEST_APPROVAL;
+        let answer = route(Arc::clone(&self.engine), request);
+        let within = self.within;
+        Box::pin(async move {
+            if waits {
+                return Ok(answer.await);
+            }
+            let late = || Status::deadline_exceeded("the engine has not answered in time");
+            let answer = timeout(within, answer).await;
+            Ok(answer.unwrap_or_else(|_| late().into_http()))
+        })
     }
 }
 

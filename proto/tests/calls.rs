@@ -259,7 +259,10 @@ impl Caller {
     async fn start(tasks: &mut JoinSet<()>) -> Self {
         let (listener, address) = bind().await;
         tasks.spawn(async move {
-            let server = Server::builder().add_service(EngineServer::new(Arc::new(Recorder)));
+            let server = Server::builder().add_service(EngineServer::new(
+                Arc::new(Recorder),
+                Duration::from_secs(5),
+            ));
             server
                 .serve_with_incoming(TcpIncoming::from(listener))
                 .await

@@ -23,8 +23,8 @@ pub(crate) enum What {
     Wake,
     /// To decide a command.
     Ask(Asked),
-    /// To decide a report of a worker, if it is about this call.
-    Report(Asked, Digest),
+    /// To decide what a worker says of an attempt, if it is about this call.
+    OfCall(Asked, Digest),
     /// To build the job of an attempt whose turn it is.
     Offer(StepNo, Attempt),
     /// To say whether an attempt that a worker has in hand is wanted.
@@ -55,7 +55,7 @@ impl Mail {
     /// The command that it asks, if it asks one.
     pub(crate) fn asked(&self) -> Option<&Asked> {
         match &self.what {
-            What::Ask(asked) | What::Report(asked, _) => Some(asked),
+            What::Ask(asked) | What::OfCall(asked, _) => Some(asked),
             What::Wake | What::Offer(..) | What::Look(..) => None,
         }
     }
@@ -78,9 +78,10 @@ impl Mail {
                 | Command::Lose { .. }
                 | Command::Cancel { .. }
                 | Command::Resume { .. }
-                | Command::Park { .. } => false,
+                | Command::Park { .. }
+                | Command::Ask { .. } => false,
             },
-            What::Wake | What::Report(..) | What::Offer(..) | What::Look(..) => false,
+            What::Wake | What::OfCall(..) | What::Offer(..) | What::Look(..) => false,
         }
     }
 }

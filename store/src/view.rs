@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 
 use engine::approval::Approval;
 use engine::digest::Digest;
-use engine::event::{ApprovalRequested, ApprovalState, Event, Failure, RunCreated, RunStatus};
+use engine::event::{
+    ApprovalRequested, ApprovalState, Event, Failure, QuestionAsked, RunCreated, RunStatus,
+    WorkflowRef,
+};
 use engine::id::{ApprovalId, StepNo};
 use engine::principal::Principal;
+use engine::question::Question;
 use engine::record::Record;
 use engine::time::Timestamp;
 use engine::value::Value;
@@ -60,10 +64,12 @@ pub enum Reason {
 pub enum ApprovalChange {
     /// People are asked.
     Requested(Box<ApprovalRow>),
-    /// The newest asking of this step is in another state.
+    /// Something that people were asked about this step is in another state.
     Closed {
         /// Which step.
         step: StepNo,
+        /// Which of those; `None`: the newest.
+        asking: Option<u32>,
         /// What became of it.
         state: ApprovalState,
     },
@@ -71,15 +77,17 @@ pub enum ApprovalChange {
 
 /// The consents whose bytes [`project`] needs and that are in `Blobs`.
 pub fn needed(events: &[Event]) -> impl Iterator<Item = Digest> {
-    events.iter().filter_map(|event| match asked(event) {
-        Some(asked) if asked.bytes.inline.is_none() => Some(asked.bytes.digest),
-        Some(_) | None => None,
-    })
+    let bytes = events.iter().filter_map(asked_bytes);
+    let large = bytes.filter(|bytes| bytes.inline.is_none());
+    large.map(|bytes| bytes.digest)
 }
 
-fn asked(event: &Event) -> Option<&ApprovalRequested> {
+fn asked_bytes(event: &Event) -> Option<&Value> {
     if let Event::ApprovalRequested(asked) = event {
-        return Some(asked);
+        return Some(&asked.bytes);
+    }
+    if let Event::QuestionAsked(asked) = event {
+        return Some(&asked.bytes);
     }
     None
 }
@@ -104,21 +112,51 @@ pub fn project(record: &Record, events: &[Event], blobs: &BTreeMap<Digest, Vec<u
             change.started_at = Some(record.at);
         } else if let Event::RunEnded { .. } = event {
             change.ended_at = Some(record.at);
-        } else if let Some(asked) = asked(event) {
-            let row = approval_row(record, asked, blobs);
-            change
-                .approvals
-                .push(ApprovalChange::Requested(Box::new(row)));
-        } else if let Event::ApprovalClosed { step, state, .. } = event {
-            let (step, state) = (*step, *state);
-            change
-                .approvals
-                .push(ApprovalChange::Closed { step, state });
         }
+        change.approvals.extend(approval(record, event, blobs));
     }
     change.reason = waits.reason(change.status);
     finish(&mut change, waits.end);
     change
+}
+
+/// What an event changes among the approvals.
+fn approval(
+    record: &Record,
+    event: &Event,
+    blobs: &BTreeMap<Digest, Vec<u8>>,
+) -> Option<ApprovalChange> {
+    let requested = |row| Some(ApprovalChange::Requested(Box::new(row)));
+    let closed = |step: StepNo, asking, state| {
+        Some(ApprovalChange::Closed {
+            step,
+            asking,
+            state,
+        })
+    };
+    if let Event::ApprovalRequested(asked) = event {
+        requested(approval_row(record, asked, blobs))
+    } else if let Event::QuestionAsked(asked) = event {
+        requested(question_row(record, asked, blobs))
+    } else if let Event::ApprovalClosed {
+        step,
+        state,
+        asking,
+        ..
+    } = event
+    {
+        closed(*step, *asking, *state)
+    } else if let Event::QuestionClosed {
+        step,
+        state,
+        asking,
+        ..
+    } = event
+    {
+        closed(*step, Some(*asking), *state)
+    } else {
+        None
+    }
 }
 
 /// Puts into the row of a new run what the other events of its first record say.
@@ -149,8 +187,10 @@ struct Waits<'a> {
 impl<'a> Waits<'a> {
     fn see(&mut self, event: &'a Event) {
         match event {
-            Event::ApprovalRequested(_) => self.approval = true,
-            Event::ApprovalClosed { .. } | Event::StepResolved { .. } => self.closed = true,
+            Event::ApprovalRequested(_) | Event::QuestionAsked(_) => self.approval = true,
+            Event::ApprovalClosed { .. }
+            | Event::QuestionClosed { .. }
+            | Event::StepResolved { .. } => self.closed = true,
             Event::StepInDoubt { .. } => self.in_doubt = true,
             Event::WaitStarted { .. }
             | Event::RetryScheduled { .. }
@@ -243,16 +283,7 @@ fn approval_row(
     let approval = bytes_of(&asked.bytes, blobs).and_then(Approval::read);
     let (step, action, workflow, requester) = match approval {
         Some(a) => (a.step, a.action.to_string(), a.workflow, a.requester),
-        None => {
-            // The bytes are stored before the event that names them, so this is damage: show that people are asked.
-            let unknown = Principal::Workflow("unknown".to_owned());
-            (
-                asked.step.0.to_string(),
-                "unknown".to_owned(),
-                None,
-                unknown,
-            )
-        }
+        None => unknown(asked.step),
     };
     ApprovalRow {
         id,
@@ -268,6 +299,43 @@ fn approval_row(
         created_at: record.at,
         expires_at: asked.expires_at,
     }
+}
+
+/// The row of what an agent asks; one person's word is enough.
+fn question_row(
+    record: &Record,
+    asked: &QuestionAsked,
+    blobs: &BTreeMap<Digest, Vec<u8>>,
+) -> ApprovalRow {
+    let question = bytes_of(&asked.bytes, blobs).and_then(Question::read);
+    let (step, action, workflow, requester) = match question {
+        Some(q) => (q.step, q.action.to_string(), q.workflow, q.requester),
+        None => unknown(asked.step),
+    };
+    ApprovalRow {
+        id: ApprovalId {
+            run: record.key.run,
+            step: asked.step,
+            asking: asked.asking,
+        },
+        step,
+        workflow: workflow.map(|w| w.name),
+        state: ApprovalState::Pending,
+        action,
+        permission: asked.permission,
+        requester,
+        by: Vec::new(),
+        quorum: 1,
+        not_requester: asked.not_requester,
+        created_at: record.at,
+        expires_at: asked.expires_at,
+    }
+}
+
+/// The bytes are stored before the event that names them, so this is damage: show that people are asked.
+fn unknown(step: StepNo) -> (String, String, Option<WorkflowRef>, Principal) {
+    let nobody = Principal::Workflow("unknown".to_owned());
+    (step.0.to_string(), "unknown".to_owned(), None, nobody)
 }
 
 fn bytes_of<'a>(value: &'a Value, blobs: &'a BTreeMap<Digest, Vec<u8>>) -> Option<&'a [u8]> {

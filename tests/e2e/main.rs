@@ -9,6 +9,7 @@ mod github;
 mod ground;
 mod judge;
 mod metrics;
+mod questions;
 mod secrets;
 mod tamper;
 mod tls;

@@ -396,7 +396,11 @@ impl Jobs for SeenJobs {
     async fn say(&self, shard: Shard, word: Word) -> Result<Answer, Error> {
         let asked = match &word {
             Word::Begin { attempt, nonce, .. } => Some((attempt.clone(), *nonce)),
-            Word::InHand { .. } | Word::Report { .. } => None,
+            Word::InHand { .. } | Word::Report { .. } | Word::Ask { .. } => None,
+        };
+        let question = match &word {
+            Word::Ask { attempt, words, .. } => Some((attempt.clone(), words.digest())),
+            Word::InHand { .. } | Word::Report { .. } | Word::Begin { .. } => None,
         };
         if let Some((attempt, nonce)) = &asked {
             let nonce = *nonce;
@@ -408,6 +412,15 @@ impl Jobs for SeenJobs {
             let nonce = *nonce;
             self.judge
                 .see(self.clock.now(), &Moment::Granted { attempt, nonce });
+        }
+        if let (Some((attempt, said)), Answer::Question { state, .. }) = (&question, &answer) {
+            let (said, state) = (*said, *state);
+            let told = Moment::Told {
+                attempt,
+                said,
+                state,
+            };
+            self.judge.see(self.clock.now(), &told);
         }
         Ok(answer)
     }

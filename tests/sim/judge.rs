@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use engine::command::Command;
 use engine::digest::Digest;
-use engine::event::Event;
+use engine::event::{ApprovalState, Event};
 use engine::id::{CommandId, Nonce, RunKey};
 use engine::job::{AttemptKey, Job};
 use engine::principal::{Principal, Role};
@@ -38,6 +38,12 @@ pub(crate) enum Moment<'a> {
     Granted {
         attempt: &'a AttemptKey,
         nonce: Nonce,
+    },
+    /// An agent was told where the question with these words stands.
+    Told {
+        attempt: &'a AttemptKey,
+        said: Digest,
+        state: ApprovalState,
     },
     /// A plugin got a call.
     Called {

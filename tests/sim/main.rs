@@ -15,6 +15,7 @@
 )]
 
 mod alerts;
+mod asking;
 mod canonical;
 mod client;
 mod exchange;

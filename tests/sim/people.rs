@@ -190,6 +190,15 @@ fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> 
         let mut pending = Vec::new();
         for (key, seen) in known.sound() {
             for step in &seen.run.state().steps {
+                let asked = step.questions.iter();
+                for question in asked.filter(|q| q.state == ApprovalState::Pending) {
+                    let approval = ApprovalId {
+                        run: key.run,
+                        step: step.no,
+                        asking: question.asked.asking,
+                    };
+                    pending.push((approval, key.clone(), question.asked.bytes.digest));
+                }
                 let Some(consent) = &step.approval else {
                     continue;
                 };

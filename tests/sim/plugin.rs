@@ -74,6 +74,8 @@ impl Caller for Agent {
         if let Err(refused) = self.called(&call) {
             return CallResult::NotSent(refused);
         }
+        let begun = self.world.clock.elapsed_ms();
+        self.perhaps_ask(&call).await;
         let action = &call.job.action;
         match (action.permission, action.name.action.as_str()) {
             (Permission::Read, "slow") => {
@@ -81,7 +83,7 @@ impl Caller for Agent {
                 self.slow(&call, events, fails_at).await
             }
             (Permission::Read, _) => self.read(&call).await,
-            (Permission::Modify | Permission::Admin, _) => self.change(&call).await,
+            (Permission::Modify | Permission::Admin, _) => self.change(&call, begun).await,
         }
     }
 
@@ -194,13 +196,13 @@ impl Agent {
         }
     }
 
-    async fn change(&self, call: &PluginCall<'_>) -> CallResult {
+    async fn change(&self, call: &PluginCall<'_>, begun: u64) -> CallResult {
         let fate = self.fate();
         let ms = self.throw(|dice| dice.between(10, 3_000));
         let (now, limit) = (self.world.clock.elapsed_ms(), millis(call.timeout));
         // Whatever it does, it refuses to after its deadline; what it sent then is still on its way.
         let last = match fate {
-            Fate::Slow | Fate::Silent => now + limit,
+            Fate::Slow | Fate::Silent => (begun + limit).max(now),
             Fate::Good | Fate::NotMade | Fate::PerhapsMade | Fate::Dies => now + ms,
         };
         let (sent_ms, travel) = self.throw(|dice| {

@@ -213,7 +213,7 @@ impl Jobs for Gated<dyn Jobs> {
         let call = || self.inner.say(shard, word.clone());
         match word {
             Word::InHand { .. } => self.gate.call("jobs.in_hand", call).await,
-            Word::Report { .. } => self.gate.change("jobs.say", call).await,
+            Word::Report { .. } | Word::Ask { .. } => self.gate.change("jobs.say", call).await,
             Word::Begin { .. } => {
                 let answer = self.gate.change("jobs.say", call).await?;
                 if let Answer::Granted { .. } = answer {

@@ -43,6 +43,11 @@ pub(crate) fn cut(mut text: String) -> String {
     text
 }
 
+/// The whole of it, however long.
+pub(crate) fn show(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
 fn is_wild(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

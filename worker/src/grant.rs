@@ -44,7 +44,7 @@ pub(crate) async fn ask(shared: &Shared, job: &Job) -> Leave {
             Ok(Ok(Answer::Heard { unwanted })) if unwanted.contains(&attempt) => {
                 return Leave::Denied;
             }
-            Ok(Ok(Answer::Heard { .. }) | Err(_)) | Err(_) => {}
+            Ok(Ok(Answer::Heard { .. } | Answer::Question { .. }) | Err(_)) | Err(_) => {}
         }
         sleep(wait).await;
         wait = (wait * 2).min(WAIT_MAX);

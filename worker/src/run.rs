@@ -188,7 +188,8 @@ impl Loop {
         self.hands.told(shard);
         match answer {
             Some(Answer::Heard { unwanted }) => self.hands.drop_unwanted(&unwanted),
-            Some(Answer::Granted { .. } | Answer::Denied { .. }) | None => {}
+            Some(Answer::Granted { .. } | Answer::Denied { .. } | Answer::Question { .. })
+            | None => {}
         }
     }
 

@@ -5,6 +5,7 @@
 mod call;
 mod consent;
 mod created;
+mod question;
 mod status;
 mod step;
 
@@ -23,6 +24,7 @@ use crate::value::Value;
 pub use call::{Call, Failure, Part, SecretPart, TimeSpan};
 pub use consent::{ApprovalRequested, ApprovalState, Decision};
 pub use created::{PinnedAction, RunCreated, Trigger, TriggerKind, WorkflowRef};
+pub use question::QuestionAsked;
 pub use status::{RunStatus, StepStatus};
 pub use step::{Origin, Section, SkipReason};
 
@@ -124,6 +126,9 @@ pub enum Event {
         /// Why, where it is not the decision itself.
         #[n(2)]
         reason: Option<String>,
+        /// Which of the things that people were asked about the step; `None` in the first journals.
+        #[n(3)]
+        asking: Option<u32>,
     },
     /// An attempt is for a worker to take.
     #[n(10)]
@@ -335,5 +340,27 @@ pub enum Event {
         /// Why it is parked.
         #[n(0)]
         failure: Failure,
+    },
+    /// An agent that executes a step asks people. Whatever they say, it grants nothing.
+    #[n(30)]
+    QuestionAsked(#[n(0)] Box<QuestionAsked>),
+    /// A question has its answer, or is not asked any more.
+    #[n(31)]
+    QuestionClosed {
+        /// Which step.
+        #[n(0)]
+        step: StepNo,
+        /// Which of the things that people were asked about it.
+        #[n(1)]
+        asking: u32,
+        /// `approved`, `rejected`, `expired` or `withdrawn`.
+        #[n(2)]
+        state: ApprovalState,
+        /// The decision, where somebody decided.
+        #[n(3)]
+        decision: Option<Decision>,
+        /// Why, where nobody did.
+        #[n(4)]
+        reason: Option<String>,
     },
 }

@@ -107,10 +107,9 @@ impl<S: Steps> State<S> {
             }
             Event::RunParked { failure } => self.head.parked = Some(failure.clone()),
             Event::RunResumed { .. } => self.head.parked = None,
-            Event::RunRestored { failure } => {
-                self.head.restores += 1;
-                self.head.parked = Some(failure.clone());
-            }
+            Event::RunRestored { failure } => self.restored(failure),
+            Event::QuestionAsked(asked) => self.asked_people(asked, at),
+            Event::QuestionClosed { .. } => self.question_closed(event, at),
         }
     }
 

@@ -81,11 +81,7 @@ impl Draft<'_> {
             tenant: self.head().key.tenant.clone(),
             run: self.head().key.run,
             step: self.step(no).name.clone(),
-            asking: self
-                .step(no)
-                .approval
-                .as_ref()
-                .map_or(1, |c| c.asked.asking + 1),
+            asking: self.step(no).next_asking(),
             action: action.name.clone(),
             permission: action.permission,
             manifest: action.digest,
@@ -129,16 +125,12 @@ impl Draft<'_> {
         else {
             return Ok(());
         };
-        if self.state.is_decided(command) && !crate::planted!("deduplicated_by_id_only") {
+        if self.state.is_answered(command)
+            || self.state.is_decided(command) && !crate::planted!("deduplicated_by_id_only")
+        {
             return Ok(());
         }
         let no = approval.step;
-        let consent = self.asked_for(approval)?;
-        if consent.asked.bytes.digest != *digest {
-            let message = "the digest is not that of what is asked now: look at the approval again";
-            return Err(Rejection::refused(Code::ApprovalChanged, message));
-        }
-        self.check_may_decide(consent, who, *approve)?;
         let decision = Decision {
             who: who.clone(),
             approve: *approve,
@@ -147,6 +139,15 @@ impl Draft<'_> {
             key_id: key_id.clone(),
             signature: signature.clone(),
         };
+        if self.state.question(approval).is_some() {
+            return self.answer(approval, decision);
+        }
+        let consent = self.asked_for(approval)?;
+        if consent.asked.bytes.digest != *digest {
+            let message = "the digest is not that of what is asked now: look at the approval again";
+            return Err(Rejection::refused(Code::ApprovalChanged, message));
+        }
+        self.check_may_decide(consent, who, *approve)?;
         self.emit(Event::ApprovalDecided { step: no, decision });
         if *approve {
             self.count_consent(no)?
@@ -154,6 +155,11 @@ impl Draft<'_> {
             self.rejected(no, who, comment.as_deref())
         }
         self.advance()
+    }
+
+    /// The number of the consent that the step waits for, or has.
+    pub(super) fn asking(&self, no: StepNo) -> Option<u32> {
+        self.step(no).approval.as_ref().map(|c| c.asked.asking)
     }
 
     fn asked_for(&self, id: &ApprovalId) -> Decided<&Consent> {
@@ -205,6 +211,7 @@ impl Draft<'_> {
             step: no,
             state: ApprovalState::Approved,
             reason: None,
+            asking: self.asking(no),
         });
         if self.step(no).fan_out.is_none() {
             self.dispatch(no);
@@ -217,6 +224,7 @@ impl Draft<'_> {
             step: no,
             state: ApprovalState::Rejected,
             reason: None,
+            asking: self.asking(no),
         });
         let why = comment.map(|c| format!(": {c}")).unwrap_or_default();
         self.refuse(
@@ -255,7 +263,7 @@ pub(super) fn too_large() -> Failure {
     limit("an approval's bytes are at most 4 MiB: fan out over less".to_owned())
 }
 
-fn made(bytes: Vec<u8>) -> Made {
+pub(super) fn made(bytes: Vec<u8>) -> Made {
     let digest = Digest::of(&bytes);
     let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     let fits = bytes.len() <= INLINE_BYTES_MAX;
@@ -275,7 +283,7 @@ fn made(bytes: Vec<u8>) -> Made {
     }
 }
 
-fn state_name(state: ApprovalState) -> &'static str {
+pub(super) fn state_name(state: ApprovalState) -> &'static str {
     match state {
         ApprovalState::Pending => "pending",
         ApprovalState::Approved => "approved",

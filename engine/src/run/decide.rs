@@ -26,7 +26,7 @@ impl Run {
             return Ok(Decision::default());
         }
         if self.state.head.end.is_some() {
-            if self.state.is_decided(&asked.command) {
+            if self.state.is_decided(&asked.command) || self.state.is_answered(&asked.command) {
                 return Ok(Decision::default());
             }
             return after_the_end(&asked.command);
@@ -84,6 +84,12 @@ fn decide(draft: &mut Draft<'_>, command: &Command) -> Decided {
         Command::Resolve { .. } => draft.resolve(command),
         Command::Resume { who } => draft.resume(who),
         Command::Park { failure } => draft.park(failure),
+        Command::Ask {
+            step,
+            attempt,
+            words,
+            within_ms,
+        } => draft.ask_people(*step, *attempt, words, *within_ms),
     }
 }
 
@@ -93,7 +99,9 @@ fn after_the_end(command: &Command) -> Result<Decision, Rejection> {
         Command::Wake { .. } | Command::Lose { .. } | Command::Park { .. } => {
             Ok(Decision::default())
         }
-        Command::Begin { .. } | Command::Report { .. } => Err(Rejection::Stale),
+        Command::Begin { .. } | Command::Report { .. } | Command::Ask { .. } => {
+            Err(Rejection::Stale)
+        }
         Command::Cancel {
             if_unchanged: true, ..
         } => Ok(Decision::default()),

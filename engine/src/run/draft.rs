@@ -127,6 +127,9 @@ impl<'a> Draft<'a> {
 
     /// Decides `event`.
     pub(crate) fn emit(&mut self, event: Event) {
+        if !self.state.head.questions.is_empty() {
+            self.silence(&event);
+        }
         self.state.apply(&event, self.now);
         self.bytes += minicbor::len(&event);
         self.events.push(event);

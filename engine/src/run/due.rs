@@ -31,7 +31,8 @@ impl<S: Steps> State<S> {
             .start_by
             .filter(|_| !in_hand && !head.touched && head.stop.is_none());
         let over = (!head.timed_out).then(|| self.over_at());
-        steps.chain(start_by).chain(over).min()
+        let questions = self.questions_due();
+        steps.chain(start_by).chain(over).chain(questions).min()
     }
 
     /// When the run's time is over.

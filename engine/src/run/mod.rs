@@ -17,6 +17,7 @@ mod items;
 mod lose;
 mod outcome;
 mod prepare;
+mod questions;
 mod report;
 mod resolve;
 mod restored;
@@ -33,7 +34,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub use draft_decision::Decision;
-pub use state::{At, Consent, Counts, End, FanOut, Head, State, Step, Steps, Stop, Try};
+pub use state::{At, Consent, Counts, End, FanOut, Head, Question, State, Step, Steps, Stop, Try};
 
 use crate::digest::Digest;
 use crate::event::{Event, Failure, RunCreated, RunStatus, Section};
@@ -122,6 +123,7 @@ impl Run {
             names: Arc::default(),
             ready: Default::default(),
             open: Default::default(),
+            questions: Default::default(),
             left: 0,
             touched: false,
             changed: false,

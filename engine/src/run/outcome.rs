@@ -111,6 +111,7 @@ impl Draft<'_> {
             step: no,
             state,
             reason,
+            asking: self.asking(no),
         });
     }
 

@@ -8,7 +8,7 @@ use crate::event::{Event, Failure, StepStatus};
 use crate::id::StepNo;
 use crate::run::Run;
 use crate::run::draft::{Draft, failure};
-use crate::run::state::At;
+use crate::run::state::{At, State, Steps};
 
 impl Run {
     /// What becomes of the run as it stands in a restored backup that was made at `backup`; nothing, when it has ended.
@@ -23,6 +23,13 @@ impl Run {
         vec![Event::RunRestored {
             failure: failure(Code::Restored, message),
         }]
+    }
+}
+
+impl<S: Steps> State<S> {
+    pub(super) fn restored(&mut self, failure: &Failure) {
+        self.head.restores += 1;
+        self.head.parked = Some(failure.clone());
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::event::{
-    ApprovalRequested, ApprovalState, Call, Decision, Failure, Origin, PinnedAction, RunCreated,
-    RunStatus, Section, SkipReason, StepStatus,
+    ApprovalRequested, ApprovalState, Call, Decision, Failure, Origin, PinnedAction, QuestionAsked,
+    RunCreated, RunStatus, Section, SkipReason, StepStatus,
 };
 use crate::id::{Attempt, Nonce, RunKey, StepNo};
 use crate::principal::Principal;
@@ -86,6 +86,8 @@ pub struct Head {
     pub ready: BTreeSet<StepNo>,
     /// Steps that were begun and have not ended.
     pub open: BTreeSet<StepNo>,
+    /// What agents have asked people and nobody has answered, by step and number.
+    pub questions: BTreeSet<(StepNo, u32)>,
     /// How many steps of the present section have not ended.
     pub left: u32,
     /// Whether something was begun: an attempt's outcome, a wait, an approval.
@@ -156,6 +158,8 @@ pub struct Step {
     pub call: Option<Arc<Call>>,
     /// The consent that it needs, once asked for.
     pub approval: Option<Box<Consent>>,
+    /// What its agent has asked people.
+    pub questions: Vec<Question>,
     /// Its items, once it is opened.
     pub fan_out: Option<Box<FanOut>>,
     /// Its tries.
@@ -286,6 +290,21 @@ impl Consent {
     }
 }
 
+/// What an agent asked people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// What was asked.
+    pub asked: QuestionAsked,
+    /// When.
+    pub at: Timestamp,
+    /// What has become of it.
+    pub state: ApprovalState,
+    /// Who decided, and when.
+    pub decision: Option<(Decision, Timestamp)>,
+    /// Why it is closed, where nobody decided.
+    pub reason: Option<String>,
+}
+
 /// A fan-out at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FanOut {
@@ -365,14 +384,11 @@ impl<S: Steps> State<S> {
     fn waits(&self, step: &Step) -> bool {
         match step.at {
             At::Wait { .. } | At::Approval | At::Doubt => true,
+            // Its agent goes on once it is answered.
+            At::Dispatched { .. } | At::Granted { .. } => step.asks_people(),
             // A fan-out is what its items are; they are open themselves.
             At::Items => step.fan_out.as_ref().is_some_and(|f| f.running > 0),
-            At::Nothing
-            | At::Prepared
-            | At::Retry { .. }
-            | At::Dispatched { .. }
-            | At::Granted { .. }
-            | At::Settlement { .. } => false,
+            At::Nothing | At::Prepared | At::Retry { .. } | At::Settlement { .. } => false,
         }
     }
 }

@@ -17,6 +17,7 @@ impl Step {
             dependents: Vec::new(),
             call: None,
             approval: None,
+            questions: Vec::new(),
             fan_out: None,
             attempts: Vec::new(),
             failed_tries: 0,

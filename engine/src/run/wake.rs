@@ -94,6 +94,7 @@ impl Draft<'_> {
     }
 
     fn do_what_is_due(&mut self) -> Decided {
+        self.expire_questions();
         let open: Vec<StepNo> = self.head().open.iter().copied().collect();
         for no in open {
             if self.is_full() {
@@ -140,6 +141,7 @@ impl Draft<'_> {
             step: no,
             state: ApprovalState::Expired,
             reason: None,
+            asking: self.asking(no),
         });
         let message = "nobody decided before the approval expired";
         let expired: Failure = failure(Code::ApprovalExpired, message);

@@ -9,7 +9,10 @@ use engine::command::Command;
 use engine::digest::Digest;
 use engine::event::ApprovalState;
 use engine::id::{ApprovalId, RunKey};
-use engine::run::Consent;
+use engine::principal::Permission;
+use engine::question::Question;
+use engine::run::{self, Consent};
+use engine::value::Value;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use store::port::{ApprovalFilter, ApprovalRow};
@@ -17,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::auth::right::Right;
-use crate::command::Asked;
+use crate::command;
 use crate::gate::{Gate, Shared};
 use crate::idempotency::Asking;
 use crate::page::{listed, not_of_this_list};
@@ -186,13 +189,32 @@ async fn whole(gate: &Gate, caller: &Caller, row: ApprovalRow) -> Card {
 /// An approval in its run.
 struct Found {
     step: String,
-    consent: Consent,
-    approval: Approval,
+    asked: Asked,
+}
+
+/// Who asks.
+enum Asked {
+    /// The engine, before a step is done.
+    ByEngine(Consent, Approval),
+    /// The agent that does it.
+    ByAgent(run::Question, Question),
 }
 
 impl Found {
     fn card(self, id: &ApprovalId, caller: &Caller) -> Card {
-        Card::of(id, &self.step, (&self.consent, self.approval), caller)
+        match self.asked {
+            Asked::ByEngine(consent, approval) => {
+                Card::of(id, &self.step, (&consent, approval), caller)
+            }
+            Asked::ByAgent(asked, question) => Card::of_question(id, (&asked, question), caller),
+        }
+    }
+
+    fn permission(&self) -> Permission {
+        match &self.asked {
+            Asked::ByEngine(_, approval) => approval.permission,
+            Asked::ByAgent(_, question) => question.words.permission,
+        }
     }
 }
 
@@ -206,6 +228,15 @@ async fn find(gate: &Gate, caller: &Caller, id: &ApprovalId) -> Result<Found, Pr
         problem
     })?;
     let step = run.state().steps.get(id.step.index()).ok_or_else(missing)?;
+    if let Some(asked) = step.question(id.asking) {
+        let bytes = bytes_of(gate, &key, &asked.asked.bytes).await?;
+        let question = bytes.and_then(|bytes| Question::read(&bytes));
+        let question = question.ok_or_else(|| unreadable(id))?;
+        return Ok(Found {
+            step: step.name.clone(),
+            asked: Asked::ByAgent(asked.clone(), question),
+        });
+    }
     let consent = step.approval.as_deref().ok_or_else(missing)?;
     if consent.asked.asking != id.asking {
         return Err(if id.asking < consent.asked.asking {
@@ -215,21 +246,25 @@ async fn find(gate: &Gate, caller: &Caller, id: &ApprovalId) -> Result<Found, Pr
             missing()
         });
     }
-    let bytes = &consent.asked.bytes;
-    let stored = match &bytes.inline {
-        Some(bytes) => Some(bytes.to_vec()),
-        None => gate.backend.blobs.get(&key, bytes.digest).await?,
-    };
-    let approval = stored.and_then(|bytes| Approval::read(&bytes));
-    let approval = approval.ok_or_else(|| {
-        tracing::error!(approval = %id, "the bytes of an approval cannot be read");
-        Problem::internal().code(Code::RecordDamaged)
-    })?;
+    let bytes = bytes_of(gate, &key, &consent.asked.bytes).await?;
+    let approval = bytes.and_then(|bytes| Approval::read(&bytes));
+    let approval = approval.ok_or_else(|| unreadable(id))?;
     Ok(Found {
         step: step.name.clone(),
-        consent: consent.clone(),
-        approval,
+        asked: Asked::ByEngine(consent.clone(), approval),
     })
+}
+
+async fn bytes_of(gate: &Gate, key: &RunKey, value: &Value) -> Result<Option<Vec<u8>>, Problem> {
+    Ok(match &value.inline {
+        Some(bytes) => Some(bytes.to_vec()),
+        None => gate.backend.blobs.get(key, value.digest).await?,
+    })
+}
+
+fn unreadable(id: &ApprovalId) -> Problem {
+    tracing::error!(approval = %id, "the bytes of an approval cannot be read");
+    Problem::internal().code(Code::RecordDamaged)
 }
 
 fn approval_id(text: &str) -> Result<ApprovalId, Problem> {
@@ -274,7 +309,7 @@ async fn decide(
         .map_err(|e: engine::digest::BadDigest| Problem::invalid_at("/digest", e.to_string()))?;
     let key: RunKey = gate.run_key(&caller.tenant, id.run);
     let found = find(&gate, &caller, &id).await?;
-    caller.must_reach(found.approval.permission, "what this approval allows")?;
+    caller.must_reach(found.permission(), "what this approval allows")?;
     let command = Command::Decide {
         approval: id.clone(),
         digest,
@@ -286,10 +321,10 @@ async fn decide(
     };
     let command_id = asking.0.unwrap_or_else(|| gate.backend.random.nonce());
     match gate.ask(&key, command_id, &command).await? {
-        Asked::Decided | Asked::Already => {
+        command::Asked::Decided | command::Asked::Already => {
             let found = find(&gate, &caller, &id).await?;
             Ok(respond::plain(StatusCode::OK, &found.card(&id, &caller)))
         }
-        Asked::Kept => Ok(kept(&gate, &key)),
+        command::Asked::Kept => Ok(kept(&gate, &key)),
     }
 }

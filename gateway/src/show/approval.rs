@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use engine::approval::{Approval, ApprovedCall};
-use engine::event::{ApprovalState, SecretPart, TimeSpan};
+use engine::event::{ApprovalState, Decision, SecretPart, TimeSpan};
 use engine::id::{ApprovalId, RunId};
 use engine::principal::{Permission, Principal};
-use engine::run::Consent;
+use engine::question::{BlastRadius, Question, Words};
+use engine::run::{self, Consent};
 use engine::time::Timestamp;
 use engine::value::Labels;
 use serde::Serialize;
@@ -55,6 +56,8 @@ pub(crate) struct Card {
     time_range: Option<TimeSpan>,
     /// The template of its compensation, if there is one.
     compensate: Option<String>,
+    /// What the agent says that executes the step and asks; null where the engine asks before the step is done.
+    question: Option<ShownQuestion>,
     /// One call's time limit, in milliseconds.
     timeout_ms: Option<u64>,
     /// How many calls have been made on it.
@@ -80,6 +83,25 @@ pub(crate) struct Card {
     /// Until when the question stands.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+}
+
+/// What an agent asks, in its own words. Nothing of it is known to be true, and a yes grants nothing but an answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Question)]
+struct ShownQuestion {
+    /// What it wants to do.
+    description: String,
+    /// What else it wants people to know.
+    context: Option<Json>,
+    /// What the change would touch: `{resource_type, resources, scope, reversible, estimated_count, regions, summary}`.
+    #[schema(value_type = Option<Object>)]
+    blast_radius: Option<BlastRadius>,
+    /// Whether the engine started the agent; false: it is only believed to be who it says.
+    proven: bool,
+    /// The attempt that asks.
+    attempt: u32,
+    /// Why it is not asked any more, where nobody decided.
+    reason: Option<String>,
 }
 
 /// One call of a fan-out.
@@ -135,6 +157,7 @@ impl Card {
             secrets: Vec::new(),
             time_range: None,
             compensate: None,
+            question: None,
             timeout_ms: None,
             granted: 0,
             digest: None,
@@ -177,24 +200,40 @@ impl Card {
         let decided = consent.decisions.iter();
         let mut card = Self::of_row(row, caller);
         card.i_may_decide &= !decided.clone().any(|(d, _)| d.who == caller.who);
-        card.decisions = decided
-            .map(|(decision, at)| ShownDecision {
-                who: decision.who.clone(),
-                decision: if decision.approve {
-                    "approve"
-                } else {
-                    "reject"
-                },
-                comment: decision.comment.clone(),
-                at: *at,
-            })
-            .collect();
+        card.decisions = decided.map(ShownDecision::of).collect();
         card.digest = Some(consent.asked.bytes.digest.to_string());
         card.granted = consent.granted;
         card.timeout_ms = Some(approval.timeout_ms);
         card.environment = approval.environment;
         card.compensate = approval.compensate;
         card.calls(approval.calls);
+        card
+    }
+
+    /// The card of what an agent asks.
+    pub(crate) fn of_question(
+        id: &ApprovalId,
+        (asked, question): (&run::Question, Question),
+        caller: &Caller,
+    ) -> Self {
+        let row = ApprovalRow {
+            id: id.clone(),
+            step: question.step,
+            workflow: question.workflow.map(|w| w.name),
+            state: asked.state,
+            action: question.action.to_string(),
+            permission: question.words.permission,
+            requester: question.requester,
+            by: Vec::new(),
+            quorum: 1,
+            not_requester: question.not_requester,
+            created_at: asked.at,
+            expires_at: question.expires_at,
+        };
+        let mut card = Self::of_row(row, caller);
+        card.decisions = asked.decision.iter().map(ShownDecision::of).collect();
+        card.digest = Some(asked.asked.bytes.digest.to_string());
+        card.question = Some(ShownQuestion::of(question.words, asked));
         card
     }
 
@@ -209,6 +248,38 @@ impl Card {
             self.sources = call.sources;
             self.secrets = call.secrets;
             self.time_range = call.time_range;
+        }
+    }
+}
+
+impl ShownQuestion {
+    fn of(words: Words, asked: &run::Question) -> Self {
+        let context = words.context.map(|text| {
+            let json = serde_json::from_str(&text);
+            json.unwrap_or(Json::String(text))
+        });
+        Self {
+            description: words.description,
+            context,
+            blast_radius: words.blast_radius,
+            proven: words.proven,
+            attempt: asked.asked.attempt.0,
+            reason: asked.reason.clone(),
+        }
+    }
+}
+
+impl ShownDecision {
+    fn of((decision, at): &(Decision, Timestamp)) -> Self {
+        Self {
+            who: decision.who.clone(),
+            decision: if decision.approve {
+                "approve"
+            } else {
+                "reject"
+            },
+            comment: decision.comment.clone(),
+            at: *at,
         }
     }
 }

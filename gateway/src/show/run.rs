@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use engine::definition::Workflow;
-use engine::event::{RunStatus, Trigger, TriggerKind};
-use engine::id::{RunId, Tenant};
+use engine::event::{ApprovalState, RunStatus, Trigger, TriggerKind};
+use engine::id::{ApprovalId, RunId, Tenant};
 use engine::principal::{Permission, Principal};
-use engine::run::{At, Run, State, Step};
+use engine::run::{At, Question, Run, State, Step};
 use engine::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -275,6 +275,14 @@ fn waiting(step: &Step, state: &State<Vec<Step>>, offered: &Offered<'_>) -> Opti
             of("approval", approval_id(run, step), Some(consent.at), until)
         }
         At::Doubt => of("in_doubt", None, step.unknown_since, None),
+        At::Dispatched { .. } | At::Granted { .. } if step.asks_people() => {
+            let asks = |q: &&Question| q.state == ApprovalState::Pending;
+            let asked = step.questions.iter().find(asks)?;
+            let (step, asking) = (step.no, asked.asked.asking);
+            let id = ApprovalId { run, step, asking };
+            let until = Some(asked.asked.expires_at);
+            of("approval", Some(id.to_string()), Some(asked.at), until)
+        }
         At::Dispatched { .. } => {
             let action = state.action(step)?;
             if offered(action) {

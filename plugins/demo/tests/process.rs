@@ -185,10 +185,11 @@ impl Recorder {
         tasks: &mut JoinSet<()>,
     ) -> (String, mpsc::UnboundedReceiver<(String, Asked)>) {
         let (asked, calls) = mpsc::unbounded_channel();
-        let engine = EngineServer::new(Arc::new(Self {
+        let engine = Arc::new(Self {
             asked,
             refusals: refusals.into(),
-        }));
+        });
+        let engine = EngineServer::new(engine, Duration::from_secs(30));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         tasks.spawn(async move {

@@ -108,12 +108,12 @@ impl Owner {
                 woken = self.waking(key);
                 &woken
             }
-            What::Report(asked, call) if !is_of_call(slot, asked, *call) => {
+            What::OfCall(asked, call) if !is_of_call(slot, asked, *call) => {
                 let (id, already) = (asked.id, Came::Already(slot.n()));
                 batch.verdicts.push(verdict(slot, mail, id, already));
                 return true;
             }
-            What::Ask(asked) | What::Report(asked, _) => asked,
+            What::Ask(asked) | What::OfCall(asked, _) => asked,
         };
         let fresh = mail.asks_for_rights();
         if fresh && !mail.fresh {
@@ -356,10 +356,10 @@ impl Owner {
     }
 }
 
-/// Whether a report is about the call that the run knows under these numbers. A job may be offered before it is durable,
-/// and then never be: whatever such a call answers is nobody's.
+/// Whether a worker's word is about the call that the run knows under these numbers. A job may be offered before it is
+/// durable, and then never be: whatever such a call answers or asks is nobody's.
 fn is_of_call(slot: &Slot, asked: &Asked, reported: Digest) -> bool {
-    let Command::Report { step, .. } = &asked.command else {
+    let (Command::Report { step, .. } | Command::Ask { step, .. }) = &asked.command else {
         return false;
     };
     let Some(run) = &slot.run else { return false };

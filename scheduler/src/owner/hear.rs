@@ -139,7 +139,23 @@ impl Owner {
                     attempt: number,
                     outcome,
                 };
-                let what = What::Report(self.asking(command), call);
+                let what = What::OfCall(self.asking(command), call);
+                self.post_word(&attempt, what, reply);
+            }
+            Word::Ask {
+                attempt,
+                words,
+                within_ms,
+                call,
+            } => {
+                let (step, number) = (attempt.step, attempt.attempt);
+                let command = Command::Ask {
+                    step,
+                    attempt: number,
+                    words,
+                    within_ms,
+                };
+                let what = What::OfCall(self.asking(command), call);
                 self.post_word(&attempt, what, reply);
             }
         }
@@ -221,6 +237,7 @@ fn read(body: &[u8]) -> Result<Command, String> {
         Command::Wake { .. }
         | Command::Begin { .. }
         | Command::Lose { .. }
-        | Command::Park { .. } => Err(format!("{} is not asked through the inbox", command.name())),
+        | Command::Park { .. }
+        | Command::Ask { .. } => Err(format!("{} is not asked through the inbox", command.name())),
     }
 }

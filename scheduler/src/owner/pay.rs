@@ -4,7 +4,7 @@ use engine::command::Command;
 use engine::id::{Attempt, RunKey};
 use engine::job::{Answer, AttemptKey};
 use engine::principal::Permission;
-use engine::run::{Owed, Run};
+use engine::run::{Owed, Question, Run};
 use store::port::{News, Topic};
 use tokio::time::Instant;
 
@@ -103,6 +103,21 @@ pub(super) fn answer(mail: &Mail, came: &Came, run: Option<&Run>) -> Option<Answ
         Command::Report { .. } => Some(Answer::Heard {
             unwanted: Vec::new(),
         }),
+        Command::Ask {
+            step,
+            attempt,
+            words,
+            ..
+        } => {
+            let step = run.and_then(|r| r.state().steps.get(step.index()));
+            let question = step.and_then(|s| s.answered(words.digest(), *attempt));
+            Some(match question {
+                Some(question) => standing(question),
+                None => Answer::Denied {
+                    reason: why_denied(came),
+                },
+            })
+        }
         Command::Wake { .. }
         | Command::Lose { .. }
         | Command::Decide { .. }
@@ -110,6 +125,16 @@ pub(super) fn answer(mail: &Mail, came: &Came, run: Option<&Run>) -> Option<Answ
         | Command::Resolve { .. }
         | Command::Resume { .. }
         | Command::Park { .. } => None,
+    }
+}
+
+/// Where a question stands.
+fn standing(question: &Question) -> Answer {
+    let decision = question.decision.as_ref().map(|(decision, _)| decision);
+    Answer::Question {
+        state: question.state,
+        reviewer: decision.map(|decision| decision.who.clone()),
+        comment: decision.map_or_else(|| question.reason.clone(), |d| d.comment.clone()),
     }
 }
 
@@ -137,7 +162,7 @@ fn news(came: &Came) -> News {
 
 fn name(mail: &Mail) -> &'static str {
     match &mail.what {
-        What::Ask(asked) | What::Report(asked, _) => asked.command.name(),
+        What::Ask(asked) | What::OfCall(asked, _) => asked.command.name(),
         What::Wake => "Wake",
         What::Offer(..) => "Offer",
         What::Look(..) => "Look",

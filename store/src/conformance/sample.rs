@@ -187,6 +187,7 @@ impl Sample {
             step,
             state,
             reason,
+            asking: None,
         };
         self.next(RunStatus::Running, vec![event])
     }

@@ -85,10 +85,13 @@ fn settled(key: &RunKey, id: CommandId, command: &Command, known: &Known) -> Res
     let state = seen.run.state();
     let already = match command {
         Command::Cancel { if_unchanged, .. } => *if_unchanged || state.head.stop.is_some(),
-        Command::Decide { approval, who, .. } => state.steps[approval.step.index()]
-            .approval
-            .as_deref()
-            .is_some_and(|consent| consent.decisions.iter().any(|(d, _)| d.who == *who)),
+        Command::Decide { approval, who, .. } => {
+            let consent = state.steps[approval.step.index()].approval.as_deref();
+            let question = state.question(approval);
+            let decided = consent.into_iter().flat_map(|c| &c.decisions);
+            let mut decided = decided.chain(question.and_then(|q| q.decision.as_ref()));
+            decided.any(|(decision, _)| decision.who == *who)
+        }
         _ => false,
     };
     must(decided || already, || {

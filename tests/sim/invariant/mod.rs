@@ -11,6 +11,7 @@ mod legal_states;
 mod losable_memory;
 mod pinning;
 mod poison;
+mod questions;
 mod time;
 mod values;
 mod write_ahead;
@@ -49,6 +50,7 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(poison::Poison::default()),
         Box::new(bounds::Bounds),
         Box::new(authority::Authority::default()),
+        Box::new(questions::Questions::default()),
     ]
 }
 

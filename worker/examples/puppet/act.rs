@@ -31,6 +31,10 @@ impl Puppet {
             "token" => vec![result(json!({ "token": variable(environment::TOKEN) }))],
             "environment" => vec![result(environment_of_this())],
             "request" => vec![result(told(&request))],
+            "ask" => match self.ask(&request, &params).await {
+                Ok(told) => vec![result(told)],
+                Err(status) => vec![failure(&json!({ "error": status.message() }))],
+            },
             "call back" => vec![result(self.call_back(&request).await)],
             "die" => {
                 say(params["last words"].as_str().unwrap_or("aargh"));

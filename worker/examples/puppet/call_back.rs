@@ -75,6 +75,34 @@ impl Puppet {
     }
 }
 
+impl Puppet {
+    /// What people say.
+    pub(crate) async fn ask(
+        &self,
+        request: &ExecuteRequest,
+        params: &Value,
+    ) -> Result<Value, Status> {
+        let level = params["level"].as_i64().and_then(|n| i32::try_from(n).ok());
+        let asked = v1::RequestApprovalRequest {
+            execution_id: request.execution_id.clone(),
+            step_id: request.step_id.clone(),
+            description: params["why"].as_str().unwrap_or_default().to_owned(),
+            required_permission: level.unwrap_or_default(),
+            context_json: r#"{"host":"a"}"#.into(),
+            ..v1::RequestApprovalRequest::default()
+        };
+        let mut engine = self.engine().await;
+        let answer = engine.request_approval(self.request(asked)).await?;
+        let answer = answer.into_inner();
+        Ok(json!({
+            "approved": answer.approved,
+            "timed_out": answer.timed_out,
+            "reviewer": answer.reviewer,
+            "comment": answer.comment,
+        }))
+    }
+}
+
 fn code<T>(answer: Result<Response<T>, Status>) -> String {
     answer.map_or_else(|status| format!("{:?}", status.code()), |_| "Ok".to_owned())
 }

@@ -39,7 +39,7 @@ pub(super) async fn execute(
     due: Instant,
 ) -> CallResult {
     instance.launch.hide_all(&call.masks);
-    let _running = instance.launch.begin(call.job, Arc::clone(&events));
+    let _running = instance.launch.begin(call.job, Arc::clone(&events), due);
     let options = options(call, due);
     let request = ExecuteRequest {
         tenant_id: tenant_id::told(&call.job.key.tenant, instance.client.form()),

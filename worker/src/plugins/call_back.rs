@@ -11,7 +11,7 @@ use proto::v1::{
     CacheSetRequest, CacheSetResponse, CallPluginRequest, CallPluginResponse,
     DeregisterPluginRequest, DeregisterPluginResponse, GetConfigRequest, GetConfigResponse,
     GetKpiRequest, GetKpiResponse, HeartbeatRequest, HeartbeatResponse, ListKpIsRequest,
-    ListKpIsResponse, LogEventRequest, LogEventResponse, Permission, PublishResultRequest,
+    ListKpIsResponse, LogEventRequest, LogEventResponse, PublishResultRequest,
     PublishResultResponse, RegisterPluginRequest, RegisterPluginResponse, RequestApprovalRequest,
     RequestApprovalResponse,
 };
@@ -21,7 +21,7 @@ use tonic::{Request, Status, async_trait};
 use tracing::{debug, warn};
 
 use super::asker::{Asker, foreign};
-use super::{Common, errand, remote, settings};
+use super::{Common, errand, question, remote, settings};
 use crate::caller::Said;
 
 /// How long a value stays in the cache when the plugin does not say, and at most.
@@ -214,14 +214,8 @@ impl Engine for Service {
         &self,
         request: Request<RequestApprovalRequest>,
     ) -> Result<RequestApprovalResponse, Status> {
-        self.asker(&request)?;
-        if request.get_ref().required_permission() == Permission::Read {
-            let message = "a READ needs nobody's consent: go on without asking";
-            return Err(Status::invalid_argument(message));
-        }
-        Err(Status::permission_denied(
-            "a plugin does not ask for consent itself: declare the action as MODIFY or ADMIN, and the engine asks before it is called",
-        ))
+        let party = self.party(&request, &request.get_ref().tenant_id, None)?;
+        question::ask(&self.0, &party, request.into_inner()).await
     }
 
     async fn log_event(

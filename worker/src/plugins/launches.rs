@@ -8,6 +8,7 @@ use engine::id::{RunId, Tenant};
 use engine::job::Job;
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::caller::Events;
@@ -15,6 +16,8 @@ use crate::{Masks, failure};
 
 /// So many calls of other plugins one plugin makes at once. Two that call each other in a circle come to an end so.
 const ERRANDS_MAX: usize = 16;
+/// So many answers of people one plugin waits for at once.
+const QUESTIONS_MAX: usize = 64;
 
 /// One start of a plugin.
 pub(super) struct Launch {
@@ -34,6 +37,8 @@ pub(super) struct Launch {
     masks: Mutex<Masks>,
     /// Each is a call that it makes of another plugin.
     pub(super) errands: Arc<Semaphore>,
+    /// Each is something that it waits for people to answer.
+    pub(super) questions: Arc<Semaphore>,
 }
 
 /// The calls that it is making for us.
@@ -48,6 +53,8 @@ struct Running {
 pub(super) struct Call {
     pub(super) job: Arc<Job>,
     pub(super) events: Arc<dyn Events>,
+    /// Its time limit.
+    pub(super) due: Instant,
 }
 
 impl Launch {
@@ -72,6 +79,7 @@ impl Launch {
             running: Mutex::default(),
             masks: Mutex::default(),
             errands: Arc::new(Semaphore::new(ERRANDS_MAX)),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         })
     }
 
@@ -104,12 +112,17 @@ impl Launch {
     }
 
     /// A call of it begins; it runs until the answer is dropped.
-    pub(super) fn begin(self: &Arc<Self>, job: &Job, events: Arc<dyn Events>) -> Begun {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        job: &Job,
+        events: Arc<dyn Events>,
+        due: Instant,
+    ) -> Begun {
         let job = Arc::new(job.clone());
         let mut running = self.running();
         running.last += 1;
         let number = running.last;
-        running.calls.insert(number, Call { job, events });
+        running.calls.insert(number, Call { job, events, due });
         Begun {
             launch: Arc::clone(self),
             number,

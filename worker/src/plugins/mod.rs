@@ -49,6 +49,7 @@ mod manifest;
 mod notice;
 mod plugin;
 mod process;
+mod question;
 mod remote;
 mod remotes;
 mod settings;
@@ -62,7 +63,7 @@ use plugin::Plugin;
 use remotes::Remotes;
 use starter::Starter;
 
-/// How long one call of a plugin to the engine may take.
+/// How long one call of a plugin to the engine may take, where it does not wait for people.
 const ENGINE_CALL_MAX: Duration = Duration::from_secs(30);
 /// How long calls of plugins are waited for at the end.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
@@ -206,10 +207,10 @@ impl Plugins {
     where
         S: AsyncRead + AsyncWrite + Connected + Send + Unpin + 'static,
     {
-        let service = EngineServer::new(Arc::new(call_back::Service(Arc::clone(&self.common))));
+        let service = call_back::Service(Arc::clone(&self.common));
+        let service = EngineServer::new(Arc::new(service), ENGINE_CALL_MAX);
         let closing = CancellationToken::new();
         let serving = Server::builder()
-            .timeout(ENGINE_CALL_MAX)
             .max_concurrent_streams(ENGINE_CALLS_MAX)
             .http2_max_header_list_size(16 * 1024)
             .add_service(service)

@@ -307,6 +307,7 @@ impl Sorted {
                     reply,
                 });
             }
+            Word::Ask { .. } => drop(reply),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What must hold of a worker: over a real store, with an owner and plugins that a test holds in its hands.
 
+mod asking;
 mod bench;
 mod changing;
 mod draining;

@@ -242,7 +242,7 @@ async fn a_plugin_may_ask_for_its_own_and_for_nothing_else() {
         "beat of another": true,
         "register as another": "PermissionDenied",
         "call plugin": "InvalidArgument",
-        "approval": "PermissionDenied",
+        "approval": "InvalidArgument",
         "kpis": "Ok",
     });
     assert_eq!(answers, expected);

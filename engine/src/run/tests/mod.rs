@@ -6,5 +6,6 @@ mod bounds;
 mod changes;
 mod fan_out;
 mod flow;
+mod questions;
 mod restored;
 mod stops;

@@ -126,6 +126,7 @@ async fn a_waiting_run_says_for_what(world: World) -> Verdict {
         step: StepNo(0),
         state,
         reason,
+        asking: None,
     }];
     let doubt = vec![Event::StepInDoubt {
         step,

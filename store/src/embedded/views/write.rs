@@ -103,7 +103,11 @@ fn approvals(conn: &Connection, key: &RunKey, change: &ViewChange) -> rusqlite::
     for approval in &change.approvals {
         match approval {
             ApprovalChange::Requested(row) => request(conn, key, row)?,
-            ApprovalChange::Closed { step, state } => close(conn, key, *step, *state)?,
+            ApprovalChange::Closed {
+                step,
+                asking,
+                state,
+            } => close(conn, key, (*step, *asking), *state)?,
         }
     }
     Ok(())
@@ -147,16 +151,18 @@ fn lowest(row: &ApprovalRow) -> i64 {
 fn close(
     conn: &Connection,
     key: &RunKey,
-    step: StepNo,
+    (step, asking): (StepNo, Option<u32>),
     state: ApprovalState,
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE view_approval SET state = ?4 WHERE tenant = ?1 AND run = ?2 AND step = ?3
-        AND asking = (SELECT max(asking) FROM view_approval WHERE tenant = ?1 AND run = ?2 AND step = ?3)";
+        AND asking = coalesce(?5,
+            (SELECT max(asking) FROM view_approval WHERE tenant = ?1 AND run = ?2 AND step = ?3))";
     let row = (
         key.tenant.as_str(),
         key.run.as_bytes(),
         step.0,
         state as i64,
+        asking,
     );
     conn.prepare_cached(sql)?.execute(row)?;
     Ok(())

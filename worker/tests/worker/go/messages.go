@@ -167,6 +167,17 @@ type ApprovalRequest struct {
 	Context     []byte `json:"context_json"`
 	Timeout     int64  `json:"timeout_seconds"`
 	TenantID    string `json:"tenant_id"`
+
+	BlastRadius *BlastRadius `json:"blast_radius,omitempty"`
+}
+
+type BlastRadius struct {
+	ResourceType   string   `json:"resource_type"`
+	Resources      []string `json:"resources,omitempty"`
+	Scope          string   `json:"scope"`
+	Reversible     bool     `json:"reversible"`
+	EstimatedCount int64    `json:"estimated_count,omitempty"`
+	Summary        string   `json:"summary"`
 }
 
 type ApprovalResponse struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -42,7 +43,11 @@ func method[Q, A any](name string, answer func(*Plugin, context.Context, *Q) (*A
 }
 
 func (p *Plugin) info(context.Context, *Empty) (*Info, error) {
-	params, err := json.Marshal([]Param{{"query", "string", true, "What."}})
+	declared := []Param{{"query", "string", true, "What."}}
+	for _, name := range []string{"why", "level", "context", "then"} {
+		declared = append(declared, Param{name, "string", false, "Of a question."})
+	}
+	params, err := json.Marshal(declared)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +103,8 @@ func (p *Plugin) execute(ctx context.Context, request *ExecuteRequest) (*Execute
 		p.callBack(ctx, request, told)
 	case "wait":
 		<-ctx.Done()
+	case "ask":
+		p.ask(ctx, request, params, told)
 	case "call":
 		p.other(ctx, params["agent"], params["params"], told)
 	case "circle":
@@ -159,6 +166,26 @@ func (p *Plugin) other(ctx context.Context, target, params string, told map[stri
 	}
 }
 
+// Asks people, and says what it was told.
+func (p *Plugin) ask(ctx context.Context, request *ExecuteRequest, params map[string]string, told map[string]any) {
+	level, _ := strconv.Atoi(params["level"])
+	approval := ApprovalRequest{
+		ExecutionID: request.ExecutionID, Description: params["why"], Permission: level,
+		Context: []byte(params["context"]), TenantID: p.engine.tenant,
+		BlastRadius: &BlastRadius{"pod", []string{"api-1"}, "namespace", true, 1, "One pod."},
+	}
+	var answer ApprovalResponse
+	say("asks: %s", params["why"])
+	err := p.engine.call(ctx, "RequestApproval", &approval, &answer)
+	say("told: %v %v", answer, err)
+	told["code"], told["answer"] = status.Code(err).String(), answer
+	if params["then"] == "wait" {
+		if _, waited := p.pushed.LoadOrStore("waited", true); !waited {
+			<-ctx.Done()
+		}
+	}
+}
+
 // Logs a line that names its execution, or another one, or none.
 func (p *Plugin) tell(ctx context.Context, request *ExecuteRequest, of string, told map[string]any) {
 	data := []byte(`{}`)
@@ -186,6 +213,6 @@ func (p *Plugin) callBack(ctx context.Context, request *ExecuteRequest, told map
 	ask("ListKPIs", &KPIRequest{TenantID: tenant}, &KPIs{})
 	ask("GetKPI", &KPIRequest{TenantID: tenant, KPIID: "none"}, &KPIs{})
 	ask("CallPlugin", &CallRequest{name, "other", []byte(`{"action":"x"}`), 0, tenant}, &CallResponse{})
-	approval := ApprovalRequest{request.ExecutionID, "", "May I?", 2, data, 0, tenant}
+	approval := ApprovalRequest{request.ExecutionID, "", "May I?", 2, data, 0, tenant, nil}
 	ask("RequestApproval", &approval, &ApprovalResponse{})
 }

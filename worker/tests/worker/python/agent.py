@@ -21,7 +21,10 @@ class Agent(Plugin):
                 description="Says what it was asked.",
                 permission=Permission.READ,
                 stages=[DevOpsStage.OBSERVE],
-                input_params=[ParamSchema("query", "string", True, "What.")],
+                input_params=[
+                    ParamSchema("query", "string", True, "What."),
+                    ParamSchema("why", "string", False, "Of a question."),
+                ],
             ),
             Action(
                 id="change",
@@ -62,6 +65,9 @@ class Agent(Plugin):
                 await context.call_plugin("other", {"action": "x"})
             except Exception as refused:
                 told["refused"] = str(refused.code())
+        if request.params.get("query") == "ask":
+            why = request.params["why"]
+            told["approved"] = await context.request_approval(request.execution_id, why)
         if request.params.get("query") == "call":
             again = {"action": "read", "query": "again"}
             told["called"] = await context.call_plugin("snake", again)
