@@ -169,6 +169,34 @@ async fn sql(handle: &Handle, sql: &'static str) {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_damaged_row_of_the_deliveries_is_left_out_and_that_is_said() -> Result<(), Error> {
+    let (backend, handle) = open();
+    for number in 1..=3 {
+        let mut run = Sample::born(&Birth {
+            hook: Some(("alerts", format!("delivery-{number}"))),
+            ..Birth::number(number)
+        });
+        run.start();
+        for (record, events, _) in &run.records {
+            backend.journal.append(record, events).await?;
+        }
+    }
+    sql(
+        &handle,
+        "UPDATE view_run SET id = x'00' WHERE delivery = 'delivery-3'",
+    )
+    .await;
+    let tenant = engine::id::Tenant::default();
+    for (limit, found) in [(1, 1), (9, 2)] {
+        let page = Page { limit, after: None };
+        let part = backend.views.deliveries(&tenant, "alerts", &page).await?;
+        assert_eq!((part.items.len(), part.incomplete), (found, true));
+        assert_eq!(part.items[0].id, "delivery-2");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_damaged_row_of_a_list_is_left_out_and_that_is_said() -> Result<(), Error> {
     let (backend, handle) = open();
     for number in 1..=3 {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use engine::id::{RunId, Tenant};
 use engine::time::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::{limit, paged};
+use crate::embedded::fault::is_bad_value;
 use crate::embedded::runs::out_of_range;
 use crate::port::{Delivery, DeliveryOutcome, Page, Paged};
 
@@ -90,44 +91,74 @@ pub(super) fn list(
         .filter(|delivery| after.is_none_or(|after| delivery.id.as_str() < after))
         .map(|delivery| (delivery.id.clone(), delivery))
         .collect();
-    all.extend(with_runs(conn, tenant, hook, after, limit + 1)?);
+    let (made, damaged) = with_runs(conn, tenant, hook, after, limit + 1)?;
+    all.extend(made);
     let newest = all.into_values().rev().take(limit + 1).collect();
-    Ok(paged(newest, limit, |delivery: &Delivery| {
-        delivery.id.clone()
-    }))
+    Ok(Paged {
+        incomplete: damaged,
+        ..paged(newest, limit, |delivery: &Delivery| delivery.id.clone())
+    })
 }
 
-/// The newest deliveries that made runs, at most `max`.
+/// The newest deliveries that made runs, at most `max`, and whether a row is damaged and left out.
 fn with_runs(
     conn: &Connection,
     tenant: &Tenant,
     hook: &str,
     after: Option<&str>,
     max: usize,
-) -> rusqlite::Result<BTreeMap<String, Delivery>> {
+) -> rusqlite::Result<(BTreeMap<String, Delivery>, bool)> {
     let sql = "SELECT delivery, id, created_at, trouble FROM view_run INDEXED BY view_run_delivery
         WHERE tenant = ?1 AND hook = ?2 AND delivery IS NOT NULL AND (?3 IS NULL OR delivery < ?3)
         ORDER BY delivery DESC, id DESC";
     let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query((tenant.as_str(), hook, after))?;
-    let mut found: BTreeMap<String, Delivery> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(0)?;
+    let rows = statement.query_map((tenant.as_str(), hook, after), run_made)?;
+    let (mut found, mut damaged) = (BTreeMap::<String, Delivery>::new(), false);
+    for row in rows {
+        let RunMade {
+            id,
+            run,
+            at,
+            trouble,
+        } = match row {
+            Ok(row) => row,
+            Err(error) if is_bad_value(&error) => {
+                tracing::warn!(%error, "a row of a list is damaged and left out");
+                damaged = true;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if !found.contains_key(&id) && found.len() == max {
             break;
         }
-        let at = Timestamp::from_millis(row.get(2)?);
         let delivery = found
             .entry(id.clone())
             .or_insert_with(|| made_runs(id, hook, at));
-        let run = RunId::from_bytes(row.get(1)?).ok_or_else(|| out_of_range(1))?;
         delivery.runs.insert(0, run);
-        if let Some(trouble) = row.get(3)? {
+        if let Some(trouble) = trouble {
             delivery.outcome = DeliveryOutcome::Error;
             delivery.error = Some(trouble);
         }
     }
-    Ok(found)
+    Ok((found, damaged))
+}
+
+/// A run, and the delivery that made it.
+struct RunMade {
+    id: String,
+    run: RunId,
+    at: Timestamp,
+    trouble: Option<String>,
+}
+
+fn run_made(row: &Row<'_>) -> rusqlite::Result<RunMade> {
+    Ok(RunMade {
+        id: row.get(0)?,
+        run: RunId::from_bytes(row.get(1)?).ok_or_else(|| out_of_range(1))?,
+        at: Timestamp::from_millis(row.get(2)?),
+        trouble: row.get(3)?,
+    })
 }
 
 fn made_runs(id: String, hook: &str, at: Timestamp) -> Delivery {
