@@ -55,6 +55,9 @@ pub struct Plugins {
     pub manifest: Duration,
     /// A running plugin is asked for its health so often.
     pub health: Duration,
+    /// One that has given no sign of life for so long, while it is asked for its health, is started again: once no call
+    /// of it runs.
+    pub deaf: Duration,
     /// Plugins that run by themselves and register.
     pub remote: Remote,
 }
@@ -102,6 +105,7 @@ impl Default for Plugins {
             stop: Duration::from_secs(5),
             manifest: Duration::from_secs(10),
             health: Duration::from_secs(30),
+            deaf: Duration::from_secs(20),
             remote: Remote::default(),
         }
     }
@@ -150,7 +154,7 @@ mod tests {
         let printed = serde_json::to_value(Config::default()).expect("plain values");
         let expected = serde_json::json!({
             "pool": "default", "slots": 100, "held_max": 1_000, "ready": "15s", "checkpoints": "1d", "drain": "8s",
-            "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s",
+            "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s", "deaf": "20s",
                 "remote": { "networks": [], "trusted": [], "lease": "1m30s" } },
         });
         assert_eq!(printed, expected);

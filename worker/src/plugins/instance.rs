@@ -35,6 +35,8 @@ pub(super) struct Instance {
     pub(super) address: String,
     /// Somebody changed its settings.
     pub(super) settings_changed: Notify,
+    /// A call of it was lost.
+    pub(super) doubted: Notify,
     settings: Mutex<Applied>,
     pushing: tokio::sync::Mutex<()>,
     usage: Mutex<Usage>,
@@ -74,6 +76,7 @@ impl Instance {
             version,
             address,
             settings_changed: Notify::new(),
+            doubted: Notify::new(),
             settings: Mutex::default(),
             pushing: tokio::sync::Mutex::default(),
             usage: Mutex::new(Usage {
@@ -111,6 +114,9 @@ impl Instance {
     /// A call of it was lost (`true`), or it was heard of.
     pub(super) fn doubt(&self, doubtful: bool) {
         self.usage().doubtful = doubtful;
+        if doubtful {
+            self.doubted.notify_one();
+        }
     }
 
     /// It takes no more calls; those that run go on.
@@ -132,6 +138,13 @@ impl Instance {
             usage.last
         };
         since + idle
+    }
+
+    /// Takes no more calls from now on, if none runs.
+    pub(super) fn close_if_unused(&self) -> bool {
+        let mut usage = self.usage();
+        usage.closed |= usage.calls == 0;
+        usage.closed
     }
 
     /// Takes no more calls from now on, if it was idle for so long.
@@ -274,20 +287,27 @@ impl Instance {
 
     /// How it says it is.
     pub(super) async fn health(&self, common: &Common) -> Health {
+        self.heard_health(common).await.0
+    }
+
+    /// The same, and whether it said anything at all.
+    pub(super) async fn heard_health(&self, common: &Common) -> (Health, bool) {
         let answer = self
             .client
             .health_check(&CallOptions::within(SMALL_CALL_MAX))
             .await;
+        let answered = answer.is_ok();
         let (ok, message) = match (answer, self.works_with(None)) {
             (Ok(_), Err(refused)) => (false, refused.to_string()),
             (Ok(answer), Ok(())) => (answer.healthy, answer.message),
             (Err(e), _) => (false, e.to_string()),
         };
-        Health {
+        let health = Health {
             ok,
             message: crate::failure::cut(self.launch.clean(&message)),
             checked_at: common.ports.clock.now(),
-        }
+        };
+        (health, answered)
     }
 
     fn usage(&self) -> MutexGuard<'_, Usage> {

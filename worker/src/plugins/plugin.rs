@@ -256,7 +256,17 @@ async fn watch(
     let idle = config::time(common.config.idle);
     let mut health = interval(config::time(common.config.health));
     health.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let deaf = config::time(common.config.deaf);
+    let mut silent: Option<Instant> = None;
     loop {
+        // A change that it may be making is not cut: its time limit ends it.
+        if let Some(since) = silent.filter(|since| since.elapsed() >= deaf)
+            && instance.close_if_unused()
+        {
+            process.end(stop).await;
+            let why = format!("it gave no sign of life for {:?}", since.elapsed());
+            return End::Failed(why);
+        }
         let asked = tokio::select! {
             biased;
             why = process.ended() => return End::Failed(why),
@@ -273,14 +283,19 @@ async fn watch(
                 continue;
             }
             () = instance.settings_changed.notified() => Ask::Settings,
+            () = instance.doubted.notified() => Ask::Health,
+            () = sleep(REST_MIN), if silent.is_some() => Ask::Health,
             _ = health.tick() => Ask::Health,
         };
+        let asked_at = Instant::now();
         // What is asked of the plugin may take a while; neither its death nor the worker's end waits for that.
         tokio::select! {
             biased;
             why = process.ended() => return End::Failed(why),
             () = common.stopping.cancelled() => {}
-            () = ask(common, plugin, instance, asked) => {}
+            answered = ask(common, plugin, instance, asked) => {
+                silent = (!answered).then(|| silent.unwrap_or(asked_at));
+            }
         }
     }
 }
@@ -290,7 +305,8 @@ enum Ask {
     Health,
 }
 
-async fn ask(common: &Common, plugin: &Plugin, instance: &Instance, what: Ask) {
+/// Whether it answered.
+async fn ask(common: &Common, plugin: &Plugin, instance: &Instance, what: Ask) -> bool {
     if let Ask::Settings = what
         && let Err(why) = instance.push(common).await
     {
@@ -298,8 +314,9 @@ async fn ask(common: &Common, plugin: &Plugin, instance: &Instance, what: Ask) {
         sleep(REST_MIN).await;
         instance.settings_changed.notify_one();
     }
-    let health = instance.health(common).await;
+    let (health, answered) = instance.heard_health(common).await;
     plugin.healthy(common, &health).await;
+    answered
 }
 
 #[cfg(test)]

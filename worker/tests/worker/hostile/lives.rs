@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use engine::duration::Duration as Length;
 use engine::registry::{InstanceState, SettingValue};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::time::Instant;
 use worker::{CallResult, NotSent, PluginsConfig};
@@ -164,4 +165,23 @@ async fn a_long_refusal_of_settings_is_cut_and_does_nothing_to_a_terminal() {
     );
     assert!(told.len() < 9_000, "{} bytes", told.len());
     yard.pid("good").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_is_alive_and_deaf_is_started_again_once_no_call_of_it_runs() {
+    let deaf = Length::from_secs(1);
+    let config = PluginsConfig { deaf, ..quick() };
+    let yard = Yard::with(config, &[("good", "good")]).await;
+    let first = yard.pid("good").await;
+    let process = i32::try_from(first).ok().and_then(Pid::from_raw);
+    // It is there, and does nothing any more.
+    kill_process(process.expect("a pid"), Signal::STOP).expect("it runs");
+    let second = Duration::from_secs(1);
+    let lost = yard
+        .call(&job("good"), &json!({ "do": "pid" }), second)
+        .await;
+    assert!(matches!(lost, CallResult::TimedOut), "{lost:?}");
+    let again = yard.until("good", |instance| instance.restarts == 1).await;
+    assert!(!is_alive(first), "{again:?}");
+    assert_ne!(yard.pid("good").await, first);
 }
