@@ -1,6 +1,6 @@
 //! The engine's side of `PluginService`.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -18,6 +18,7 @@ use crate::{
     connection::Connection,
     failure::CallFailure,
     json, limits, metadata, path,
+    tls::ClientConfig,
     v1::{
         ConfigUpdatedRequest, ConfigUpdatedResponse, ExecuteEvent, ExecuteRequest, ExecuteResponse,
         HealthCheckRequest, HealthCheckResponse, InfoRequest, InfoResponse, LookUpRequest,
@@ -94,8 +95,12 @@ impl PluginClient {
     ///
     /// # Errors
     /// When the plugin cannot be reached.
-    pub async fn connect_to(address: &Address, form: Form) -> io::Result<Self> {
-        let connection = Connection::open(address, CONNECT_PATIENCE).await?;
+    pub async fn connect_to(
+        address: &Address,
+        form: Form,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
+        let connection = Connection::open_with(address, CONNECT_PATIENCE, tls).await?;
         Ok(Self {
             connection: match form {
                 Form::Protobuf => connection,

@@ -19,6 +19,10 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, pki_types::ServerName},
+};
 use tonic::{
     body::Body,
     codegen::{Service, StdError},
@@ -44,18 +48,41 @@ impl Connection {
     /// # Errors
     /// When nobody listens there, the peer does not speak HTTP/2, or the time is over.
     pub async fn open(address: &Address, patience: Duration) -> io::Result<Self> {
-        timeout(patience, Self::dial(address))
+        Self::open_with(address, patience, None).await
+    }
+
+    /// The same, where the address may say that TLS is spoken.
+    ///
+    /// # Errors
+    /// As [`Self::open`], or the peer's certificate is not as `tls` wants it.
+    pub async fn open_with(
+        address: &Address,
+        patience: Duration,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
+        timeout(patience, Self::dial(address, tls))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|e| io::Error::new(e.kind(), format!("cannot connect to {address}: {e}")))
     }
 
-    async fn dial(address: &Address) -> io::Result<Self> {
+    async fn dial(address: &Address, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address.as_str()).await?;
                 stream.set_nodelay(true)?;
                 Self::over(stream).await
+            }
+            Address::Tls { at, name } => {
+                let unknown = "nothing says who must have signed its certificate";
+                let tls =
+                    tls.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, unknown))?;
+                let name = ServerName::try_from(name.clone());
+                let name = name.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+                let stream = TcpStream::connect(at.as_str()).await?;
+                stream.set_nodelay(true)?;
+                let connector = TlsConnector::from(Arc::clone(tls));
+                Self::over(connector.connect(name, stream).await?).await
             }
             Address::Unix(path) => Self::over(UnixStream::connect(path).await?).await,
         }

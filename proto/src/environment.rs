@@ -10,6 +10,14 @@ pub const ADVERTISE_ADDR: &str = "MIRASTACK_PLUGIN_ADVERTISE_ADDR";
 pub const TENANT_ID: &str = "MIRASTACK_PLUGIN_TENANT_ID";
 /// How often the plugin says that it lives, in whole seconds. Unset: as the engine asks it to.
 pub const HEARTBEAT_INTERVAL: &str = "MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL";
+/// Who must have signed the certificate of an engine at `https://…`, in PEM.
+pub const TLS_CA: &str = "MIRASTACK_PLUGIN_TLS_CA";
+/// The plugin's own certificate and its key, in PEM: it serves TLS with them, and shows them to the engine.
+pub const TLS_CERT: &str = "MIRASTACK_PLUGIN_TLS_CERT";
+/// The key.
+pub const TLS_KEY: &str = "MIRASTACK_PLUGIN_TLS_KEY";
+/// Who must have signed the certificate that callers of the plugin show, in PEM.
+pub const TLS_CLIENT_CA: &str = "MIRASTACK_PLUGIN_TLS_CLIENT_CA";
 /// The registration token, which the plugin sends with each call to the engine.
 pub const TOKEN: &str = "MIRASTACK_PLUGIN_TOKEN";
 /// The secret that each call to the plugin must carry. Its presence says that the plugin was started by the

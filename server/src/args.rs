@@ -133,6 +133,11 @@ pub(crate) struct Dev {
     #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_CLIENT_CA")]
     pub(crate) tls_client_ca: Option<PathBuf>,
 
+    /// Who must have signed the certificates of agents that run by themselves and say that they serve at https://…, in
+    /// PEM. The certificate above is shown to them.
+    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_AGENT_CA")]
+    pub(crate) tls_agent_ca: Option<PathBuf>,
+
     /// How long ended runs are kept, such as 30d or 12h.
     #[arg(
         long,

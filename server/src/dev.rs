@@ -323,6 +323,8 @@ async fn open_plugins(
     let remote = RemoteConfig {
         networks: dev.agent_networks.clone(),
         trusted: dev.trust_agents.clone(),
+        ca: dev.tls_agent_ca.clone(),
+        own: dev.tls_cert.clone().zip(dev.tls_key.clone()),
         ..RemoteConfig::default()
     };
     let config = PluginsConfig {

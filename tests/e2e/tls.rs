@@ -1,5 +1,7 @@
 //! Both ports with TLS, and certificates that change while the server runs.
 
+mod agents;
+
 use anyhow::{Context as _, Result, bail};
 use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::process::Stream;

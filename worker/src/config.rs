@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use engine::duration::Duration;
 use engine::id::Shard;
@@ -68,6 +69,10 @@ pub struct Plugins {
 pub struct Remote {
     /// Where they may be besides this machine, such as `10.1.0.0/16`. Nothing on the way there is encrypted.
     pub networks: Vec<IpNet>,
+    /// Who must have signed the certificates of those at `https://…`, in PEM; without it those are not called.
+    pub ca: Option<PathBuf>,
+    /// The engine's own certificate, and its key, which it shows to them where they ask for it.
+    pub own: Option<(PathBuf, PathBuf)>,
     /// Those whose MODIFY and ADMIN actions are offered, and which get secret settings.
     pub trusted: Vec<String>,
     /// One that was not heard of for so long is gone. They are asked to say something nine times in it.
@@ -78,6 +83,8 @@ impl Default for Remote {
     fn default() -> Self {
         Self {
             networks: Vec::new(),
+            ca: None,
+            own: None,
             trusted: Vec::new(),
             lease: Duration::from_secs(90),
         }
@@ -155,7 +162,7 @@ mod tests {
         let expected = serde_json::json!({
             "pool": "default", "slots": 100, "held_max": 1_000, "ready": "15s", "checkpoints": "1d", "drain": "8s",
             "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s", "deaf": "20s",
-                "remote": { "networks": [], "trusted": [], "lease": "1m30s" } },
+                "remote": { "networks": [], "ca": null, "own": null, "trusted": [], "lease": "1m30s" } },
         });
         assert_eq!(printed, expected);
         assert!(serde_json::from_str::<Config>(r#"{"slot": 1}"#).is_err());

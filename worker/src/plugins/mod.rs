@@ -39,6 +39,7 @@ use crate::{config, failure};
 mod asker;
 mod call;
 mod call_back;
+mod dial;
 mod discover;
 mod door;
 mod errand;

@@ -13,15 +13,13 @@ use engine::principal::Permission;
 use engine::registry::{self, Agent, Health, InstanceState};
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
-use proto::address::Address;
-use proto::client::{CallOptions, PluginClient};
 use proto::v1::{InfoResponse, RegisterPluginRequest};
 use proto::wire::Form;
-use tokio::net::lookup_host;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use super::Common;
+use super::dial::{HANDSHAKE_MAX, Said, reachable, shake_hands};
 use super::discover::is_plugin_name;
 use super::instance::Instance;
 use super::launch::offered;
@@ -30,8 +28,6 @@ use super::remotes::Remote;
 use super::{manifest, notice, tenant_id};
 use crate::config;
 
-/// How long it may take to connect to it and to hear who it is; it waits 10 s for the answer to its registration.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(4);
 /// Of its lease: one part is how often it says that it lives.
 const BEATS: u64 = 9;
 /// How often the registry is told of it in one lease.
@@ -61,7 +57,7 @@ pub(super) async fn register(
         return Ok(known);
     }
     let address = reachable(common, peer, &asked.grpc_addr).await?;
-    let handshake = shake_hands(&address, form);
+    let handshake = shake_hands(common, &address, form);
     let (client, info) = timeout(HANDSHAKE_MAX, handshake)
         .await
         .unwrap_or_else(|_| Err("no answer in time".to_owned()))
@@ -131,40 +127,6 @@ async fn welcome(common: &Common, asked: &RegisterPluginRequest) -> Result<Tenan
         }
         Some(_) | None => Ok(tenant.clone()),
     }
-}
-
-/// The address as one that we may call: a name is looked up once, so that what was checked is what is called.
-async fn reachable(common: &Common, peer: IpAddr, text: &str) -> Result<Address, String> {
-    let here = peer.to_canonical().is_loopback();
-    let hint = "set MIRASTACK_PLUGIN_ADVERTISE_ADDR to an address on this machine, such as 127.0.0.1:PORT, \
-                or let the engine's configuration name the network";
-    let refused = || format!("the engine does not call {text}: {hint}");
-    let host = match text.parse::<Address>().map_err(|e| e.to_string())? {
-        Address::Unix(path) if here => return Ok(Address::Unix(path)),
-        Address::Unix(_) => return Err(refused()),
-        Address::Tcp(host) => host,
-    };
-    let found = timeout(HANDSHAKE_MAX, lookup_host(&host))
-        .await
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-        .map_err(|e| format!("{text} is not known here ({e}): {hint}"))?;
-    let remote = &common.config.remote;
-    // Nobody far away has a say in what is called on this machine.
-    let may = |ip: IpAddr| remote.reaches(ip) && (here || !ip.to_canonical().is_loopback());
-    let mut fit = found.filter(|address| address.port() != 0 && may(address.ip()));
-    let address = fit.next().ok_or_else(refused)?;
-    Ok(Address::Tcp(address.to_string()))
-}
-
-/// What it says about itself, or why it does not.
-type Said = Result<InfoResponse, String>;
-
-async fn shake_hands(address: &Address, form: Form) -> Result<(PluginClient, Said), String> {
-    let client = PluginClient::connect_to(address, form)
-        .await
-        .map_err(|e| e.to_string())?;
-    let info = client.info(&CallOptions::within(HANDSHAKE_MAX)).await;
-    Ok((client, info.map_err(|e| e.to_string())))
 }
 
 fn name_of(form: Form) -> &'static str {

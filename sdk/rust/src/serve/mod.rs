@@ -3,11 +3,13 @@
 mod ending;
 mod instance;
 mod register;
+mod secure;
 mod surroundings;
 
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +20,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{self, server::TcpIncoming};
@@ -40,7 +43,7 @@ const RESETS_MAX: usize = STREAMS_MAX as usize;
 
 const USAGE: &str = "Usage: <agent> [--engine ADDRESS | --manifest | --version | --help]\n\
     Without arguments it serves, in the surroundings that the engine gives it by environment variables.\n\
-    --engine ADDRESS serves and registers with the engine there, such as 127.0.0.1:50051.\n\
+    --engine ADDRESS serves and registers with the engine there, such as 127.0.0.1:50051, or https://HOST:PORT.\n\
     --manifest prints what it can do and how it is configured, as JSON.\n";
 
 /// The whole program.
@@ -130,11 +133,18 @@ async fn live(agent: Agent, surroundings: Surroundings) -> Result<(), String> {
     let listener = Listener::bind(&surroundings.listen)
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", surroundings.listen))?;
+    let listener = match &surroundings.tls {
+        Some(tls) => listener.secured(tls.server()?),
+        None => listener,
+    };
     let address = listener
         .address()
         .map_err(|e| format!("cannot tell where it listens: {e}"))?;
     let instance = Instance::new(agent, surroundings.call_secret.clone());
-    announce(&address, surroundings.call_secret.is_some());
+    let proves = |tls: &secure::Files| tls.client_ca.is_some();
+    let guarded =
+        surroundings.call_secret.is_some() || surroundings.tls.as_ref().is_some_and(proves);
+    announce(&address, guarded);
     let closing = CancellationToken::new();
     let mut server = JoinSet::new();
     server.spawn(listener.serve(instance.clone(), closing.clone()));
@@ -180,7 +190,7 @@ async fn live(agent: Agent, surroundings: Surroundings) -> Result<(), String> {
 /// Tells the starter where to call. Nobody reading it is no reason to end.
 fn announce(address: &Address, guarded: bool) {
     let port = match address {
-        Address::Tcp(address) => address.rsplit(':').next().unwrap_or_default(),
+        Address::Tcp(at) | Address::Tls { at, .. } => at.rsplit(':').next().unwrap_or_default(),
         Address::Unix(_) => "0",
     };
     let mut out = io::stdout().lock();
@@ -197,6 +207,7 @@ fn announce(address: &Address, guarded: bool) {
 /// A bound socket.
 pub(crate) enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener, TlsAcceptor),
     Unix(UnixListener, SocketFile),
 }
 
@@ -213,6 +224,10 @@ impl Listener {
     pub(crate) async fn bind(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address.as_str()).await?)),
+            Address::Tls { .. } => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "write host:port: it serves TLS where it has a certificate",
+            )),
             Address::Unix(path) => Ok(Self::Unix(
                 UnixListener::bind(path)?,
                 SocketFile(path.clone()),
@@ -220,9 +235,25 @@ impl Listener {
         }
     }
 
+    /// The same with TLS. A Unix socket stays as it is.
+    fn secured(self, tls: Arc<ServerConfig>) -> Self {
+        match self {
+            Self::Tcp(listener) => Self::Tls(listener, tls.into()),
+            Self::Tls(..) | Self::Unix(..) => self,
+        }
+    }
+
     pub(crate) fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => Ok(Address::Tcp(listener.local_addr()?.to_string())),
+            Self::Tls(listener, _) => {
+                let at = listener.local_addr()?;
+                let name = at.ip().to_string();
+                Ok(Address::Tls {
+                    at: at.to_string(),
+                    name,
+                })
+            }
             Self::Unix(_, file) => Ok(Address::Unix(file.0.clone())),
         }
     }
@@ -242,6 +273,10 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                router.serve_with_incoming_shutdown(incoming, closed).await
+            }
+            Self::Tls(listener, acceptor) => {
+                let incoming = secure::incoming(listener, acceptor);
                 router.serve_with_incoming_shutdown(incoming, closed).await
             }
             Self::Unix(listener, _file) => {

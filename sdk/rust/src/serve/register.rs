@@ -172,7 +172,8 @@ impl Registration {
     }
 
     async fn client(&self) -> Result<EngineServiceClient<Connection>, String> {
-        let connection = Connection::open(&self.engine.address, PATIENCE)
+        let tls = self.engine.tls.as_ref();
+        let connection = Connection::open_with(&self.engine.address, PATIENCE, tls)
             .await
             .map_err(|e| e.to_string())?;
         Ok(EngineServiceClient::with_origin(

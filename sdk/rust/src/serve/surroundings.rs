@@ -1,8 +1,10 @@
 //! What the starter says by environment variables. Nothing else of the SDK reads the environment.
 
-use std::{env, net::IpAddr, time::Duration};
+use std::{env, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use proto::{address::Address, environment};
+use proto::{address::Address, environment, tls::ClientConfig};
+
+use super::secure::{self, Files};
 
 /// The environment, read once.
 pub(crate) struct Surroundings {
@@ -10,12 +12,16 @@ pub(crate) struct Surroundings {
     pub(crate) advertise: Option<String>,
     pub(crate) engine: Option<Engine>,
     pub(crate) call_secret: Option<String>,
+    /// What it serves TLS with, if it does.
+    pub(crate) tls: Option<Files>,
 }
 
 /// The engine to register with.
 #[derive(Clone)]
 pub(crate) struct Engine {
     pub(crate) address: Address,
+    /// What is spoken to an engine with TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) tenant: String,
     pub(crate) token: Option<String>,
     /// Whether it must be told that the plugin lives: it did not start it.
@@ -37,9 +43,13 @@ impl Surroundings {
         engine: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let variable = |name: &'static str| variable(name).filter(|value| !value.is_empty());
         let call_secret = variable(environment::CALL_SECRET);
-        let listen = address(
+        let tls = files(&variable)?;
+        // Only callers that prove who they are may come from elsewhere.
+        let open = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let at = if open { parsed } else { address };
+        let listen = at(
             environment::PLUGIN_ADDR,
             variable(environment::PLUGIN_ADDR)
                 .as_deref()
@@ -55,6 +65,7 @@ impl Surroundings {
         let engine = match named.or_else(set) {
             None => None,
             Some((name, text)) => Some(Engine {
+                tls: trusted(name, &text, &variable, tls.as_ref())?,
                 address: if call_secret.is_some() {
                     // Whoever started us is on this machine, at whichever of its addresses it listens.
                     parsed(name, &text)?
@@ -81,6 +92,7 @@ impl Surroundings {
             advertise: variable(environment::ADVERTISE_ADDR),
             engine,
             call_secret,
+            tls,
         })
     }
 }
@@ -95,14 +107,52 @@ fn seconds(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Calls carry no encryption of their own, so this version listens and calls on this machine only.
+/// The plugin's own certificate, where it is to have one.
+fn files(variable: &impl Fn(&'static str) -> Option<String>) -> Result<Option<Files>, String> {
+    let path = |name| variable(name).map(PathBuf::from);
+    let client_ca = path(environment::TLS_CLIENT_CA);
+    match (path(environment::TLS_CERT), path(environment::TLS_KEY)) {
+        (Some(cert), Some(key)) => Ok(Some(Files {
+            cert,
+            key,
+            client_ca,
+        })),
+        (None, None) if client_ca.is_none() => Ok(None),
+        _ => Err(format!(
+            "a plugin that serves TLS needs both {} and {}",
+            environment::TLS_CERT,
+            environment::TLS_KEY
+        )),
+    }
+}
+
+/// What is spoken to an engine at `https://…`.
+fn trusted(
+    name: &str,
+    text: &str,
+    variable: &impl Fn(&'static str) -> Option<String>,
+    own: Option<&Files>,
+) -> Result<Option<Arc<ClientConfig>>, String> {
+    if !matches!(parsed(name, text)?, Address::Tls { .. }) {
+        return Ok(None);
+    }
+    let ca = variable(environment::TLS_CA).ok_or_else(|| {
+        format!(
+            "{name}: {text} needs {}: a file with who must have signed its certificate",
+            environment::TLS_CA
+        )
+    })?;
+    secure::to_engine(&ca.into(), own).map(Some)
+}
+
+/// Plain calls carry no encryption, so they stay on this machine.
 fn address(name: &str, text: &str) -> Result<Address, String> {
     let address = parsed(name, text)?;
     match &address {
         Address::Tcp(text) if !is_loopback(text) => Err(format!(
-            "{name}: {text} is not on this machine: use 127.0.0.1, [::1], localhost or a Unix socket"
+            "{name}: {text} is not on this machine: use 127.0.0.1, [::1], localhost or a Unix socket, or TLS"
         )),
-        Address::Tcp(_) | Address::Unix(_) => Ok(address),
+        Address::Tcp(_) | Address::Tls { .. } | Address::Unix(_) => Ok(address),
     }
 }
 
