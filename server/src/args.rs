@@ -156,6 +156,19 @@ pub(crate) struct Dev {
     )]
     pub(crate) keep_runs: u64,
 
+    /// Start although settings are unsafe, such as plain HTTP for other machines; without this they stop the start.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set,
+        env = "MIRASTACK_ALLOW_UNSAFE"
+    )]
+    pub(crate) allow_unsafe: bool,
+
     /// What to log: a level (error, warn, info, debug, trace) or a filter such as `info,scheduler=debug`.
     #[arg(
         long,

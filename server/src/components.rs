@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::id::Tenant;
-use engine::registry::Health;
+use engine::principal::Permission;
+use engine::registry::{self, Agent, Health, Kind};
 use gateway::{AgentHealth, Component, ComponentState, HealthFailure};
+use store::Backend;
 use worker::plugins::Plugins;
 
 /// The agents of this process.
@@ -34,6 +36,105 @@ impl Component for Role {
         ComponentState {
             ok: true,
             detail: String::new(),
+        }
+    }
+}
+
+/// Those of one process.
+pub(crate) fn roles() -> impl Iterator<Item = Arc<dyn Component>> {
+    ["scheduler", "worker"]
+        .into_iter()
+        .map(|name| Arc::new(Role(name)) as Arc<dyn Component>)
+}
+
+/// More agents than that are not looked through.
+const AGENTS_MAX: usize = 10_000;
+
+/// Whether an agent that nobody here started could change systems before this start: its last call may still be at it,
+/// although nobody trusts it any more.
+pub(crate) async fn were_trusted(backend: &Backend) -> anyhow::Result<bool> {
+    let prefix = Kind::Agents.of(&Tenant::default());
+    let listed = backend.registry.list(&prefix, "", AGENTS_MAX).await?;
+    let changed = |item: &store::port::Item| {
+        registry::decode::<Agent>(&item.value).is_ok_and(|agent| {
+            let mut actions = agent.manifest.actions.iter();
+            agent.unauthenticated && actions.any(|action| action.permission > Permission::Read)
+        })
+    };
+    Ok(listed.iter().any(changed))
+}
+
+/// How many agents were found at the start that cannot be used. No names: whoever reaches the server sees this.
+pub(crate) struct LeftOut(pub(crate) usize);
+
+#[async_trait]
+impl Component for LeftOut {
+    fn name(&self) -> &str {
+        "agents"
+    }
+
+    async fn state(&self) -> ComponentState {
+        let detail = match self.0 {
+            0 => String::new(),
+            n => format!(
+                "{n} that were found at the start are left out: the log of the start says which, and why"
+            ),
+        };
+        ComponentState { ok: true, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::manifest::{Action, Manifest};
+    use serde_json::json;
+    use store::embedded::{Embedded, Options, Place};
+    use store::port::Expect;
+
+    fn agent(permission: Permission, unauthenticated: bool) -> Agent {
+        let action = Action {
+            id: "act".to_owned(),
+            description: String::new(),
+            permission,
+            input: json!({}),
+            output: None,
+            idempotent: false,
+            lookup: false,
+            settle_ms: None,
+            timeout_ms: None,
+        };
+        Agent {
+            manifest: Manifest {
+                name: "gopher".to_owned(),
+                version: "1".to_owned(),
+                description: String::new(),
+                actions: vec![action],
+                settings: Vec::new(),
+            },
+            form: "json".to_owned(),
+            executable: None,
+            read_at: engine::time::Timestamp::from_millis(1),
+            unauthenticated,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_was_trusted_before_this_start_may_still_be_at_it() {
+        for (permission, unauthenticated, may) in [
+            (Permission::Modify, true, true),
+            (Permission::Read, true, false),
+            // It was started by the engine, and died with it.
+            (Permission::Admin, false, false),
+        ] {
+            let (backend, _handle) =
+                Embedded::inline(Place::Memory, Options::default()).expect("an empty store");
+            let key = Kind::Agents.key(&Tenant::default(), "gopher");
+            let value = registry::encode(&agent(permission, unauthenticated));
+            let put = backend.registry.put(&key, &value, Expect::Absent).await;
+            put.expect("an open store");
+            let found = were_trusted(&backend).await.expect("an open store");
+            assert_eq!(found, may, "{permission} {unauthenticated}");
         }
     }
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::duration::Duration;
 use engine::id::{Shard, Tenant};
-use gateway::{Gateway, Parts};
+use gateway::{Component, Gateway, Parts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use scheduler::{Janitor, Scheduler, Start};
 use store::Backend;
+use store::clock::Drift;
 use store::embedded::{Embedded, Handle, Options};
 use store::seal::{RootKey, Seal};
 use tokio::net::TcpListener;
@@ -25,8 +26,10 @@ use worker::{PluginsConfig, RemoteConfig, Worker};
 
 use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
-use crate::components::{Agents, Role};
+use crate::clock::{self, Clock};
+use crate::components::{self, Agents, LeftOut};
 use crate::doors::Doors;
+use crate::safety::Unsafe;
 use crate::signals::Signals;
 use crate::{backup, context, files, hello, incoming, log};
 
@@ -35,6 +38,7 @@ pub(crate) const SHARDS: u16 = 4;
 
 pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
     log::begin(dev)?;
+    let safety = Unsafe::accept(dev)?;
     let dir = data_folder(dev.data.as_deref())?;
     files::folder(&dir)?;
     let (backend, handle) = Embedded::open(&dir, options())?;
@@ -42,7 +46,7 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no threads")?;
-    let result = runtime.block_on(serve(dev, &dir, backend));
+    let result = runtime.block_on(serve(dev, &dir, backend, safety));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     close(&handle);
     result
@@ -100,6 +104,8 @@ struct Ground {
     retention: (Duration, u64),
     /// Whether there are agents that nobody here started and that may change systems.
     agents_outlive: bool,
+    /// What else is shown of how the program is.
+    components: Vec<Arc<dyn Component>>,
 }
 
 impl Ground {
@@ -114,13 +120,16 @@ impl Ground {
     }
 }
 
-async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
+async fn serve(dev: &Dev, dir: &Path, backend: Backend, safety: Unsafe) -> anyhow::Result<()> {
     let stops = Stops::default();
     let mut helpers = JoinSet::new();
     helpers.spawn(Signals::listen()?.obey(stops.requests.clone()));
+    let drift = Arc::new(Drift::default());
+    helpers.spawn(clock::watch(drift.clone()));
+    let shown: Vec<Arc<dyn Component>> = vec![Arc::new(safety), Arc::new(Clock(drift))];
     let mut parts = JoinSet::new();
     // Whoever wants it to end does not wait until it is ready.
-    let starting = begin(dev, dir, backend, &stops, &mut parts);
+    let starting = begin(dev, dir, (backend, shown), &stops, &mut parts);
     if let Some(started) = stops.requests.run_until_cancelled(starting).await {
         started?;
     }
@@ -131,7 +140,7 @@ async fn serve(dev: &Dev, dir: &Path, backend: Backend) -> anyhow::Result<()> {
 async fn begin(
     dev: &Dev,
     dir: &Path,
-    backend: Backend,
+    (backend, mut components): (Backend, Vec<Arc<dyn Component>>),
     stops: &Stops,
     parts: &mut Running,
 ) -> anyhow::Result<()> {
@@ -144,7 +153,9 @@ async fn begin(
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
+    let agents_outlive = !dev.trust_agents.is_empty() || components::were_trusted(&backend).await?;
     let plugins = Arc::new(open_plugins(dev, dir, addresses.1, &backend, &key).await?);
+    components.push(Arc::new(LeftOut(plugins.problems().len())));
     let ground = Ground {
         backend,
         key,
@@ -154,7 +165,8 @@ async fn begin(
         plugins,
         doors,
         retention: (dev.keep, dev.keep_runs),
-        agents_outlive: !dev.trust_agents.is_empty(),
+        agents_outlive,
+        components,
     };
 
     start(&ground, stops, parts, grpc);
@@ -356,7 +368,9 @@ fn make_gateway(ground: &Ground) -> Gateway {
         root_key: ground.key.clone(),
         previous_root_keys: Vec::new(),
         agent_health: Arc::new(Agents(ground.plugins.clone())),
-        components: vec![Arc::new(Role("scheduler")), Arc::new(Role("worker"))],
+        components: components::roles()
+            .chain(ground.components.iter().cloned())
+            .collect(),
         metrics: Some(ground.metrics.clone()),
         door: ground.doors.as_ref().map(|doors| doors.http.clone()),
     };

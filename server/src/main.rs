@@ -5,6 +5,7 @@
 mod args;
 mod backup;
 mod bootstrap;
+mod clock;
 mod components;
 mod config;
 mod context;
@@ -14,6 +15,7 @@ mod files;
 mod hello;
 mod incoming;
 mod log;
+mod safety;
 mod signals;
 mod tls;
 

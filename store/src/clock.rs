@@ -1,6 +1,6 @@
 //! Time and chance, injected, so that the simulation owns both.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use engine::id::Nonce;
 use engine::time::Timestamp;
@@ -56,6 +56,75 @@ impl Clock for ProcessClock {
     }
 }
 
+/// Notices when the wall's clock is set while the process runs, by how it moves against the time that passes.
+#[derive(Debug)]
+pub struct Drift {
+    /// The wall's time less the time that has passed since boot: at the start, and when it was last looked at.
+    at_start: i64,
+    last: AtomicI64,
+}
+
+/// The wall's clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jump {
+    /// What it would say now, had nobody set it.
+    pub was: Timestamp,
+    /// What it says now.
+    pub is: Timestamp,
+}
+
+/// A clock that is disciplined over the network moves by at most 500 millionths: less than this in half an hour.
+const JUMP_MS: u64 = 1_000;
+
+impl Default for Drift {
+    fn default() -> Self {
+        let now = offset(millis(ClockId::Realtime), millis(ClockId::Boottime));
+        Self {
+            at_start: now,
+            last: AtomicI64::new(now),
+        }
+    }
+}
+
+impl Drift {
+    /// Whether the wall's clock was set since this was last asked.
+    pub fn look(&self) -> Option<Jump> {
+        self.looked(millis(ClockId::Realtime), millis(ClockId::Boottime))
+    }
+
+    fn looked(&self, wall: u64, boot: u64) -> Option<Jump> {
+        let now = offset(wall, boot);
+        let before = self.last.swap(now, Ordering::Relaxed);
+        let was = u64::try_from(before.saturating_add_unsigned(boot)).unwrap_or(0);
+        (now.abs_diff(before) > JUMP_MS).then(|| Jump {
+            was: Timestamp::from_millis(was),
+            is: Timestamp::from_millis(wall),
+        })
+    }
+
+    /// By how much the wall's clock was set since the start, in milliseconds; `None`: not at all.
+    #[must_use]
+    pub fn apart(&self) -> Option<i64> {
+        let now = offset(millis(ClockId::Realtime), millis(ClockId::Boottime));
+        let apart = now.saturating_sub(self.at_start);
+        (apart.unsigned_abs() > JUMP_MS).then_some(apart)
+    }
+
+    /// The time as this process counts it.
+    #[must_use]
+    pub fn ours(&self) -> Timestamp {
+        let passed = self
+            .at_start
+            .saturating_add_unsigned(millis(ClockId::Boottime));
+        Timestamp::from_millis(u64::try_from(passed).unwrap_or(0))
+    }
+}
+
+fn offset(wall: u64, boot: u64) -> i64 {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    signed(wall).saturating_sub(signed(boot))
+}
+
 /// What the clock says in milliseconds; 0 for a time before its epoch.
 fn millis(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
@@ -89,6 +158,26 @@ mod tests {
             .latest
             .store(first.millis() + 5_000, Ordering::Relaxed);
         assert_eq!(clock.now().millis(), first.millis() + 5_000);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed_once_and_one_that_goes_is_not() {
+        let drift = Drift {
+            at_start: 1_000_000,
+            last: AtomicI64::new(1_000_000),
+        };
+        assert_eq!(drift.looked(1_010_000, 10_000), None);
+        assert_eq!(drift.looked(1_020_900, 20_000), None, "it is slewed");
+        let back = drift.looked(500_000, 30_000);
+        let jump = |was, is| Jump {
+            was: Timestamp::from_millis(was),
+            is: Timestamp::from_millis(is),
+        };
+        assert_eq!(back, Some(jump(1_030_900, 500_000)));
+        assert_eq!(drift.looked(510_000, 40_000), None, "it is told once");
+        let forward = drift.looked(2_000_000, 50_000);
+        assert_eq!(forward, Some(jump(520_000, 2_000_000)));
+        assert_eq!(Drift::default().apart(), None);
     }
 
     #[test]
