@@ -8,6 +8,7 @@ use engine::principal::Permission;
 use engine::registry::{self, Agent, Health, Kind};
 use gateway::{AgentHealth, Component, ComponentState, HealthFailure};
 use store::Backend;
+use store::embedded::Room;
 use worker::plugins::Plugins;
 
 /// The agents of this process.
@@ -81,6 +82,23 @@ impl Component for LeftOut {
             ),
         };
         ComponentState { ok: true, detail }
+    }
+}
+
+/// The disk under the data: well as long as it has room.
+pub(crate) struct Disk(pub(crate) Room);
+
+#[async_trait]
+impl Component for Disk {
+    fn name(&self) -> &str {
+        "disk"
+    }
+
+    async fn state(&self) -> ComponentState {
+        let ok = self.0.is_there().await;
+        let full = "it is full: nothing is accepted, and runs stand still, until there is room";
+        let detail = if ok { String::new() } else { full.to_owned() };
+        ComponentState { ok, detail }
     }
 }
 

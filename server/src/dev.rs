@@ -27,7 +27,7 @@ use worker::{PluginsConfig, RemoteConfig, Worker};
 use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
 use crate::clock::{self, Clock};
-use crate::components::{self, Agents, LeftOut};
+use crate::components::{self, Agents, Disk, LeftOut};
 use crate::doors::Doors;
 use crate::safety::Unsafe;
 use crate::signals::Signals;
@@ -46,7 +46,8 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no threads")?;
-    let result = runtime.block_on(serve(dev, &dir, backend, safety));
+    let shown: Vec<Arc<dyn Component>> = vec![Arc::new(safety), Arc::new(Disk(handle.room()))];
+    let result = runtime.block_on(serve(dev, &dir, backend, shown));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     close(&handle);
     result
@@ -120,13 +121,18 @@ impl Ground {
     }
 }
 
-async fn serve(dev: &Dev, dir: &Path, backend: Backend, safety: Unsafe) -> anyhow::Result<()> {
+async fn serve(
+    dev: &Dev,
+    dir: &Path,
+    backend: Backend,
+    mut shown: Vec<Arc<dyn Component>>,
+) -> anyhow::Result<()> {
     let stops = Stops::default();
     let mut helpers = JoinSet::new();
     helpers.spawn(Signals::listen()?.obey(stops.requests.clone()));
     let drift = Arc::new(Drift::default());
     helpers.spawn(clock::watch(drift.clone()));
-    let shown: Vec<Arc<dyn Component>> = vec![Arc::new(safety), Arc::new(Clock(drift))];
+    shown.push(Arc::new(Clock(drift)));
     let mut parts = JoinSet::new();
     // Whoever wants it to end does not wait until it is ready.
     let starting = begin(dev, dir, (backend, shown), &stops, &mut parts);

@@ -8,12 +8,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::counters::Counters;
 use super::fault::{Fault, Verdict, judge};
+use super::room::Full;
 use crate::Error;
 
 /// The one connection that writes, and what must be known for it.
@@ -26,6 +28,8 @@ pub(super) struct Writer {
     pub(super) fatal: Arc<dyn Fn(&str) + Send + Sync>,
     /// Why nothing can be written any more.
     pub(super) dead: Option<String>,
+    /// The disk had no room for the last commit.
+    pub(super) full: Full,
 }
 
 /// Device and inode of a file.
@@ -96,6 +100,7 @@ impl Writer {
         }
         let counters = self.counters;
         let Err(error) = self.transaction(&mut batch, counters) else {
+            self.full.store(false, Ordering::Relaxed);
             batch.into_iter().for_each(|work| work.answer(Ok(())));
             return;
         };
@@ -137,7 +142,10 @@ impl Writer {
 
     fn failed(&mut self, batch: Vec<Box<dyn Work>>, error: &rusqlite::Error) {
         let what = match judge(error) {
-            Verdict::Full(what) => format!("the disk of {} is full: {what}", self.file.display()),
+            Verdict::Full(what) => {
+                self.full.store(true, Ordering::Relaxed);
+                format!("the disk of {} is full: {what}", self.file.display())
+            }
             Verdict::Fatal(what) => self.die(&what),
             Verdict::Other(_) if batch.len() > 1 => {
                 return batch.into_iter().for_each(|work| self.commit(vec![work]));

@@ -10,10 +10,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::births::Births;
 use super::commit::{Task, Work, Writer};
+use super::counters::Counters;
 use super::fault::{Fault, reading};
 use super::history::History;
 use super::live::Topics;
 use super::options::Options;
+use super::room::Full;
 use super::schema;
 use crate::Error;
 
@@ -28,10 +30,28 @@ pub(super) struct Core {
     pub(super) live: Arc<Topics>,
     pub(super) births: Births,
     pub(super) history: History,
+    pub(super) full: Full,
     writing: Writing,
     reading: Readers,
     letters: Mutex<BTreeMap<Shard, watch::Sender<()>>>,
     closed: watch::Sender<bool>,
+}
+
+/// What a writer tells the others when it begins.
+pub(super) struct Known {
+    pub(super) file: PathBuf,
+    pub(super) counters: Counters,
+    pub(super) full: Full,
+}
+
+impl Known {
+    pub(super) fn by(writer: &Writer) -> Self {
+        Self {
+            file: writer.file.clone(),
+            counters: writer.counters,
+            full: Arc::clone(&writer.full),
+        }
+    }
 }
 
 /// How work gets to the writer.
@@ -63,15 +83,19 @@ impl Core {
     pub(super) fn new(
         options: Options,
         live: Arc<Topics>,
-        file: PathBuf,
         writing: Writing,
-        counters: super::counters::Counters,
+        Known {
+            file,
+            counters,
+            full,
+        }: Known,
     ) -> Self {
         Self {
             options,
             live,
             births: Births::new(counters.run),
             history: History::new(counters.registry),
+            full,
             writing,
             reading: Readers {
                 file,

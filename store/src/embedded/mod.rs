@@ -28,6 +28,7 @@ mod memory;
 mod options;
 mod registry;
 mod restore;
+mod room;
 mod runs;
 mod schema;
 mod sum;
@@ -43,10 +44,12 @@ use tokio::sync::mpsc;
 pub use self::backup::{About, BackupError, back_up};
 use self::commit::{Writer, identity_of};
 use self::committer::QUEUE;
-use self::core::{Core, Writing, lock};
+use self::core::{Core, Known, Writing, lock};
 use self::folder::Folder;
 pub use self::options::{OpenError, Options, Place};
 pub use self::restore::Restoring;
+use self::room::Full;
+pub use self::room::Room;
 use crate::Backend;
 
 /// The backend of one machine.
@@ -64,13 +67,13 @@ impl Embedded {
         let writer = writer(Some(&file), &options)?;
         let folding = connect(&file, &options)?;
         let (queue, orders) = mpsc::channel(QUEUE);
-        let counters = writer.counters;
+        let known = Known::by(&writer);
         let thread = committer::start(writer, folder, folding, orders).map_err(|e| {
-            let (path, what) = (file.clone(), format!("no thread: {e}"));
+            let (path, what) = (file, format!("no thread: {e}"));
             OpenError::Io { path, what }
         })?;
         let live: Arc<live::Topics> = Arc::default();
-        let core = Core::new(options, live, file, Writing::Queue(queue), counters);
+        let core = Core::new(options, live, Writing::Queue(queue), known);
         let handle = Handle {
             core: Arc::new(core),
             origin: Origin::Threads(dir.to_owned(), Mutex::new(Some(thread))),
@@ -145,6 +148,12 @@ impl Handle {
         }
     }
 
+    /// Tells whether the disk has room, for as long as the store is open.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room::new(Arc::clone(&self.core))
+    }
+
     fn end(&self, fold: bool) -> Option<Box<Writer>> {
         self.core.stop(fold);
         let writer = self.core.shut();
@@ -197,11 +206,10 @@ impl std::fmt::Debug for Handle {
 }
 
 fn inline(writer: Writer, options: Options, origin: Origin) -> (Backend, Handle) {
-    let counters = writer.counters;
-    let file = writer.file.clone();
+    let known = Known::by(&writer);
     let writing = Writing::Inline(Mutex::new(Some(Box::new(writer))));
     let live: Arc<live::Topics> = Arc::default();
-    let core = Arc::new(Core::new(options, live, file, writing, counters));
+    let core = Arc::new(Core::new(options, live, writing, known));
     let handle = Handle { core, origin };
     (handle.backend(), handle)
 }
@@ -218,6 +226,7 @@ fn writer(file: Option<&Path>, options: &Options) -> Result<Writer, OpenError> {
         file: path,
         fatal: Arc::clone(&options.fatal),
         dead: None,
+        full: Full::default(),
     })
 }
 
