@@ -11,11 +11,12 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 SEEDS ?= 2000
 FROM ?= 0
-KILLS ?= 200
+BLOWS ?= 500
+CUTS ?= 100
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos loadtest gate
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,8 +65,13 @@ demo: servers build ## a real alert becomes an approved silence, before your eye
 sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0
 	SEEDS=$(SEEDS) FROM=$(FROM) cargo test --locked --profile sim --package mirastack-tests --test sim -- --nocapture
 
-chaos: servers build ## KILLS=200 kills of the whole process around real work
-	MIRASTACK_CHAOS_KILLS=$(KILLS) cargo test --locked --package mirastack-tests --test chaos -- --nocapture
+chaos: servers build ## BLOWS=500 kills and stops of the server, of plugins and of both, around real work
+	MIRASTACK_CHAOS=$(BLOWS) cargo test --locked --workspace --test chaos -- signals --nocapture
+
+powercuts: servers build ## CUTS=100 cuts of the power around real work, a full disk again and again, and cuts without sync, which must lose
+	MIRASTACK_CHAOS=$(CUTS) cargo test --locked --workspace --test chaos -- power_cuts --nocapture
+	cargo test --locked --workspace --test chaos -- full_disks --nocapture
+	scripts/planted cargo test --locked --workspace --test chaos -- without_sync --nocapture
 
 loadtest: ## throughput and latency over HTTP, on an optimised build (ARGS=--help)
 	cargo build --locked --release --workspace --bins

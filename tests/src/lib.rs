@@ -12,6 +12,7 @@ pub mod alertmanager;
 pub mod api;
 pub mod canary;
 pub mod dice;
+pub mod disk;
 pub mod echo;
 pub mod interrupt;
 pub mod judge;

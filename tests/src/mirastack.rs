@@ -26,6 +26,8 @@ pub struct Mirastack {
 pub struct Setup {
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    data: Option<PathBuf>,
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -33,6 +35,20 @@ impl Setup {
     #[must_use]
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// With its data there, and not in a folder of its own.
+    #[must_use]
+    pub fn data(mut self, data: PathBuf) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// With another program than the one that was built beside the caller.
+    #[must_use]
+    pub fn program(mut self, program: Option<PathBuf>) -> Self {
+        self.program = program;
         self
     }
 
@@ -107,7 +123,7 @@ impl Mirastack {
     /// The data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        data(&self.folder)
+        data(&self.folder, &self.setup)
     }
 
     /// The admin key that the first start has written.
@@ -148,8 +164,9 @@ impl Mirastack {
     }
 }
 
-fn data(folder: &TempDir) -> PathBuf {
-    folder.path().join("data")
+fn data(folder: &TempDir, setup: &Setup) -> PathBuf {
+    let elsewhere = setup.data.clone();
+    elsewhere.unwrap_or_else(|| folder.path().join("data"))
 }
 
 fn home(folder: &TempDir) -> PathBuf {
@@ -161,8 +178,12 @@ async fn spawn(
     setup: &Setup,
     [http, grpc]: [&str; 2],
 ) -> Result<(Process, Ready)> {
-    let mut command = program::alone(&program::built("mirastack")?, &home(folder));
-    command.arg("dev").arg("--data").arg(data(folder));
+    let program = match &setup.program {
+        Some(program) => program.clone(),
+        None => program::built("mirastack")?,
+    };
+    let mut command = program::alone(&program, &home(folder));
+    command.arg("dev").arg("--data").arg(data(folder, setup));
     command.args(["--http", http, "--grpc", grpc]);
     command
         .args(&setup.args)

@@ -1,5 +1,9 @@
 //! A process that a test starts, watches, signals, and that does not outlive the test.
 
+mod kin;
+
+pub use kin::Kin;
+
 use crate::{wait, web};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -128,6 +132,33 @@ impl Process {
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.child.kill()?;
         Ok(self.child.wait()?)
+    }
+
+    /// SIGSTOP, and waits until nothing of the process is carried out any more; what it has asked of the system may
+    /// still be under way.
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
+    pub async fn stop(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let pid = self.pid();
+        wait::until("its standstill", async || kin::stands_still(pid)).await
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
+    pub fn go_on(&mut self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// The processes that it has started and that live.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn children(&self) -> Result<Vec<Kin>> {
+        kin::children(self.pid())
     }
 
     /// SIGTERM, and waits until the process is gone.

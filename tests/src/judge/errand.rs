@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The workflow that clients start. Its queries are names, for these look the same however they travel.
+/// The workflow that clients start. Its queries are names, for these look the same however they travel. What is known
+/// not to have been done is done again, for connections are cut under living senders too.
 pub(super) const WORKFLOW: &str = r#"
 workflow: judged
 inputs:
@@ -18,15 +19,18 @@ steps:
   - id: before
     uses: metrics/instant_query
     with: { query: "${{ inputs.name }}_before" }
+    retry: { attempts: 5 }
   - id: silence
     uses: alertmanager/create_silence
     with:
       matchers: [{ name: errand, value: "${{ inputs.name }}" }]
       duration: 1h
       comment: "${{ inputs.name }}"
+    retry: { attempts: 5 }
   - id: after
     uses: metrics/instant_query
     with: { query: "${{ inputs.name }}_after" }
+    retry: { attempts: 5 }
 outputs:
   silence: "${{ steps.silence.output.id }}"
 "#;
@@ -46,6 +50,12 @@ pub struct Errand {
     pub accepted: Vec<String>,
     /// How its run ended.
     pub status: Option<String>,
+    /// When its run ended.
+    pub ended_at: Option<String>,
+    /// It was asked although it had been told that its consent was taken.
+    pub asked_again: Option<String>,
+    /// The approval of which it was told that its consent was taken.
+    pub consented: Option<String>,
     /// The silence that its run says it has made.
     pub silence: Option<String>,
     /// The READ steps that it saw succeeded.
@@ -123,8 +133,11 @@ impl Errand {
             return Ok(Ok(()));
         }
         if let Some(approval) = question(&run) {
+            if self.consented.is_some() {
+                self.asked_again = Some(approval.to_owned());
+            }
             match self.agrees(world, approval).await? {
-                Ok(()) => {}
+                Ok(()) => self.consented = Some(approval.to_owned()),
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -143,7 +156,8 @@ impl Errand {
                 self.shown.push(Shown { query, at });
             }
         }
-        if run["ended_at"].is_string() {
+        if let Some(ended_at) = run["ended_at"].as_str() {
+            self.ended_at = Some(ended_at.to_owned());
             self.status = run["status"].as_str().map(str::to_owned);
             self.silence = run["outputs"]["silence"].as_str().map(str::to_owned);
         }

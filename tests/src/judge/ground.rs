@@ -1,26 +1,41 @@
-//! The real servers, a proxy on every way, and the kills.
+//! The real servers, and a proxy on every way.
 
 use super::errand::{Errand, RUNS, WORKFLOW};
-use super::plan::{Kill, Point, Release};
+use super::plan::{Blow, Kind, Point};
 use super::verdict::{Observations, Silence, Stored};
 use crate::alertmanager::{Alertmanager, Webhook};
 use crate::api::Api;
+use crate::disk::Disk;
 use crate::mirastack::{Mirastack, Setup};
-use crate::person;
 use crate::prometheus::{Prometheus, Watch};
-use crate::proxy::{CountingProxy, Held, Seen};
-use crate::wait::until;
-use anyhow::{Context as _, Result, ensure};
+use crate::proxy::{CountingProxy, Seen};
+use anyhow::{Context as _, Result};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// So many errands may be under way when the next kill is prepared.
+/// So many errands may be under way when the next blow is prepared.
 const UNDER_WAY_MAX: usize = 8;
+
+/// More than the data of any plan take.
+const DISK_MIB: u64 = 512;
+
+/// Its runs take room, and nothing else.
+const FILLER: &str = r"
+workflow: filler
+inputs:
+  text: { type: string }
+steps:
+  - id: rest
+    wait: 1d
+";
+/// Where they are started.
+pub(super) const FILLERS: &str = "/api/v1/workflows/filler/runs";
 
 const SILENCES: &str = "/api/v2/silences";
 const QUERY: &str = "/api/v1/query";
@@ -30,13 +45,26 @@ const QUERY: &str = "/api/v1/query";
 pub struct Ground {
     alertmanager: Alertmanager,
     _prometheus: Prometheus,
-    mirastack: Mirastack,
+    pub(super) mirastack: Mirastack,
     /// Between the product and Alertmanager.
-    silences: CountingProxy,
-    world: World,
-    api: watch::Sender<Api>,
-    errands: JoinSet<Errand>,
-    started: usize,
+    pub(super) silences: CountingProxy,
+    pub(super) world: World,
+    pub(super) api: watch::Sender<Api>,
+    pub(super) errands: JoinSet<Errand>,
+    pub(super) started: usize,
+    /// Runs that were accepted while the disk became full.
+    pub(super) fillers: Vec<String>,
+    /// Where the data lie, if its power can be cut. Last: the product is killed before it goes.
+    pub(super) disk: Option<Disk>,
+}
+
+/// What the product stands on.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// Its data lie on a disk whose power can be cut.
+    pub disk: bool,
+    /// Another server than that of this build.
+    pub server: Option<PathBuf>,
 }
 
 /// What a client knows of it.
@@ -64,6 +92,15 @@ impl World {
     pub(super) fn queries(&self) -> usize {
         self.queries.count(is_query)
     }
+
+    /// What a request of this kind goes through, and not those to Alertmanager.
+    pub(super) fn way(&self, point: Point) -> &CountingProxy {
+        if point == Point::Query {
+            &self.queries
+        } else {
+            &self.front
+        }
+    }
 }
 
 /// What came of it.
@@ -75,7 +112,7 @@ pub struct Sitting {
     pub answers_lost: usize,
     /// Why the plan was not carried out to its end: a request of it did not come, or the product did not start again.
     pub cut_short: Option<String>,
-    kills: BTreeMap<Point, usize>,
+    blows: BTreeMap<Kind, usize>,
     posts: usize,
     looks: usize,
 }
@@ -85,8 +122,13 @@ impl Ground {
     ///
     /// # Errors
     /// A part does not start, or the product refuses its settings.
-    pub async fn start() -> Result<Self> {
-        let mirastack = Mirastack::start(Setup::default()).await?;
+    pub async fn start(site: &Site) -> Result<Self> {
+        let disk = site.disk.then(|| Disk::new(DISK_MIB)).transpose()?;
+        let mut setup = Setup::default().program(site.server.clone());
+        if let Some(disk) = &disk {
+            setup = setup.data(disk.data());
+        }
+        let mirastack = Mirastack::start(setup).await?;
         // It needs a receiver, and there are no alerts.
         let nobody = Webhook {
             name: "nobody".to_owned(),
@@ -106,8 +148,14 @@ impl Ground {
             let path = format!("/api/v1/agents/{agent}/config");
             api.patch(&path, &json!({ setting: url })).await?.ok()?;
         }
-        let path = "/api/v1/workflows/judged";
-        api.put_yaml(path, WORKFLOW).await?.ok()?;
+        for (name, document) in [("judged", WORKFLOW), ("filler", FILLER)] {
+            let path = format!("/api/v1/workflows/{name}");
+            api.put_yaml(&path, document).await?.ok()?;
+        }
+        if let Some(disk) = &disk {
+            // It was there before: the tests are about what comes now.
+            disk.sync()?;
+        }
         let (api, seen) = watch::channel(api);
         let world = World {
             api: seen,
@@ -123,6 +171,8 @@ impl Ground {
             api,
             errands: JoinSet::new(),
             started: 0,
+            fillers: Vec::new(),
+            disk,
         })
     }
 
@@ -130,19 +180,19 @@ impl Ground {
     ///
     /// # Errors
     /// A server does not answer.
-    pub async fn sit(&mut self, plan: &[Kill]) -> Result<Sitting> {
+    pub async fn sit(&mut self, plan: &[Blow]) -> Result<Sitting> {
         let mut over = Vec::new();
-        let (mut kills, mut cut_short) = (BTreeMap::new(), None);
-        for (number, kill) in plan.iter().enumerate() {
+        let (mut blows, mut cut_short) = (BTreeMap::new(), None);
+        for (number, blow) in plan.iter().enumerate() {
             while self.errands.len() > UNDER_WAY_MAX {
                 let errand = self.errands.join_next().await;
                 over.extend(errand.transpose()?);
             }
-            if let Err(error) = self.kill(kill).await {
-                cut_short = Some(format!("kill {number} ({kill}): {error:#}"));
+            if let Err(error) = self.strike(blow).await {
+                cut_short = Some(format!("blow {number} ({blow}): {error:#}"));
                 break;
             }
-            *kills.entry(kill.point).or_default() += 1;
+            *blows.entry(blow.kind).or_default() += 1;
         }
         while let Some(errand) = self.errands.join_next().await {
             over.push(errand?);
@@ -153,7 +203,7 @@ impl Ground {
         Ok(Sitting {
             answers_lost: self.world.front.count(accepted) - told,
             cut_short,
-            kills,
+            blows,
             posts: self.silences.count(made),
             looks: self.silences.count(is_look),
             observations: Observations {
@@ -163,81 +213,6 @@ impl Ground {
                 silences: self.made().await?,
             },
         })
-    }
-
-    /// Kills the product when the plan's request stands at its stage, and starts it again.
-    async fn kill(&mut self, kill: &Kill) -> Result<()> {
-        let first = self.started;
-        self.started += kill.runs;
-        let names: Vec<String> = (first..self.started).map(name).collect();
-        let (point, its) = (kill.point, names.clone());
-        let gate = self
-            .way(point)
-            .hold(kill.stage, move |seen| is_at(point, &its, seen));
-        for name in names {
-            self.errands
-                .spawn_local(Errand::go(name, self.world.clone()));
-        }
-        let held = gate.reached().await?;
-        self.mirastack.process().kill()?;
-        let late = match kill.release {
-            Release::AtOnce => {
-                held.pass();
-                None
-            }
-            Release::Never => {
-                held.cut();
-                None
-            }
-            Release::Late => Some(held),
-        };
-        self.mirastack.start_again().await?;
-        // Tokens last for minutes, and so may this.
-        self.api.send_replace(self.mirastack.api().await?);
-        match late {
-            Some(held) => self.release(held, point).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Lets a request go on that the dead process has sent. That of a silence stays until the living one has looked for
-    /// it: when it has found nothing, it must not believe it yet.
-    async fn release(&self, held: Held, point: Point) -> Result<()> {
-        if point == Point::Silence {
-            until("a look for the silence", async || {
-                let looked = self.has_looked(held.seen()).await?;
-                ensure!(looked, "nobody has looked");
-                Ok(())
-            })
-            .await?;
-        }
-        held.pass();
-        Ok(())
-    }
-
-    /// Whether the product has looked for this silence, and knows, waits to look again, or makes another.
-    async fn has_looked(&self, posted: &Seen) -> Result<bool> {
-        let posted = serde_json::from_str::<Value>(&posted.text())?;
-        let errand = text(&posted["matchers"][0]["value"]);
-        let api = self.world.api();
-        let path = format!("/api/v1/runs?label=errand={errand}");
-        let runs = api.get(&path).await?.ok()?;
-        let run = person::run(&api, &text(&runs["items"][0]["id"])).await?;
-        let mut steps = run["steps"].as_array().into_iter().flatten();
-        let step = steps.find(|step| step["id"] == "silence");
-        let step = step.context("the run has no such step")?;
-        let tries = step["attempts"].as_array().map_or(0, Vec::len);
-        let waits = tries > 1 && run["waiting_for"][0]["kind"] == "timer";
-        let repeats = |seen: &Seen| is_at(Point::Silence, std::slice::from_ref(&errand), seen);
-        Ok(waits || step["ended_at"].is_string() || self.silences.count(repeats) > 1)
-    }
-
-    fn way(&self, point: Point) -> &CountingProxy {
-        match point {
-            Point::Silence | Point::Look => &self.silences,
-            Point::Query => &self.world.queries,
-            Point::Submission | Point::Consent => &self.world.front,
-        }
     }
 
     /// The runs that the product has, whoever asked for them.
@@ -251,6 +226,7 @@ impl Ground {
                 stored.push(Stored {
                     errand: text(&run["labels"]["errand"]),
                     id: text(&run["id"]),
+                    ended_at: run["ended_at"].as_str().map(str::to_owned),
                 });
             }
             let Some(cursor) = page["next_cursor"].as_str() else {
@@ -271,16 +247,16 @@ impl Ground {
     }
 }
 
-/// All of one length, so that none is the beginning of another.
-fn name(number: usize) -> String {
+/// The name of an errand. All of one length, so that none is the beginning of another.
+pub(super) fn name(number: usize) -> String {
     format!("errand_{number:05}")
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn is_at(point: Point, names: &[String], seen: &Seen) -> bool {
+pub(super) fn is_at(point: Point, names: &[String], seen: &Seen) -> bool {
     let posted = seen.method == Method::POST;
     let there = match point {
         Point::Silence => posted && seen.path == SILENCES,
@@ -317,13 +293,10 @@ impl fmt::Display for Sitting {
             silences,
         } = &self.observations;
         let steps: usize = errands.iter().map(|errand| errand.shown.len()).sum();
-        let kills: Vec<String> = self
-            .kills
-            .iter()
-            .map(|(p, n)| format!("{p:?} {n}"))
-            .collect();
-        let number: usize = self.kills.values().sum();
-        write!(f, "{number} kills ({}); ", kills.join(", "))?;
+        let blows = self.blows.iter();
+        let blows: Vec<String> = blows.map(|(kind, n)| format!("{kind:?} {n}")).collect();
+        let number: usize = self.blows.values().sum();
+        write!(f, "{number} blows ({}); ", blows.join(", "))?;
         write!(f, "{} keys, {} runs, ", errands.len(), stored.len())?;
         write!(f, "{} answers lost; ", self.answers_lost)?;
         write!(f, "{} queries for {steps} READ steps; ", queries.len())?;

@@ -23,6 +23,8 @@ pub struct Stored {
     pub errand: String,
     /// Its id.
     pub id: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
 }
 
 /// A silence in the real Alertmanager.
@@ -69,6 +71,26 @@ pub enum Complaint {
         /// The runs that it was told of or that are stored for it.
         runs: BTreeSet<String>,
     },
+    /// A client was told that it had ended, and then it ended again.
+    #[error("{errand} was told that its run ended at {told}, and it ended at {stored:?}")]
+    EndedAgain {
+        /// Whose.
+        errand: String,
+        /// What it was told.
+        told: String,
+        /// What is stored.
+        stored: Option<String>,
+    },
+    /// A consent that was taken was asked for again.
+    #[error("{errand} had consented to {consented} and was asked again, by {asked}")]
+    AskedAgain {
+        /// Whose.
+        errand: String,
+        /// The approval that it had decided.
+        consented: String,
+        /// The approval that it was asked for.
+        asked: String,
+    },
     /// A query was sent again although its step was over.
     #[error("{query} appeared again, as number {number}, after its step had been shown succeeded")]
     QueriedAgain {
@@ -114,11 +136,13 @@ pub fn verdict(seen: &Observations) -> Vec<Complaint> {
     }
     for errand in &seen.errands {
         complaints.extend(ended(errand));
+        complaints.extend(ended_once(errand, &seen.stored));
+        complaints.extend(asked_once(errand));
         let runs = runs.remove(errand.name.as_str()).unwrap_or_default();
         complaints.extend(one_run(errand, runs));
         complaints.extend(one_silence(errand, &seen.silences));
         for shown in &errand.shown {
-            complaints.extend(asked_once(shown, &seen.queries));
+            complaints.extend(queried_once(shown, &seen.queries));
         }
     }
     let unasked = runs.into_iter();
@@ -168,7 +192,26 @@ fn one_silence(errand: &Errand, silences: &[Silence]) -> Option<Complaint> {
     })
 }
 
-fn asked_once(shown: &Shown, queries: &[String]) -> Option<Complaint> {
+/// What was told of its end is what is stored.
+fn ended_once(errand: &Errand, stored: &[Stored]) -> Option<Complaint> {
+    let told = errand.ended_at.clone()?;
+    let its = stored.iter().find(|run| run.errand == errand.name)?;
+    (its.ended_at.as_ref() != Some(&told)).then(|| Complaint::EndedAgain {
+        errand: errand.name.clone(),
+        told,
+        stored: its.ended_at.clone(),
+    })
+}
+
+fn asked_once(errand: &Errand) -> Option<Complaint> {
+    Some(Complaint::AskedAgain {
+        errand: errand.name.clone(),
+        consented: errand.consented.clone()?,
+        asked: errand.asked_again.clone()?,
+    })
+}
+
+fn queried_once(shown: &Shown, queries: &[String]) -> Option<Complaint> {
     let query = &shown.query;
     let numbered = queries.iter().enumerate();
     let numbers = numbered.filter_map(|(number, asked)| (asked == query).then_some(number));

@@ -7,6 +7,9 @@ fn good() -> Observations {
         name: name.to_owned(),
         accepted: vec![id.to_owned()],
         status: Some("succeeded".to_owned()),
+        ended_at: Some(format!("the end of {name}")),
+        asked_again: None,
+        consented: Some(format!("approval-of-{name}")),
         silence: Some(format!("silence-of-{name}")),
         shown: vec![
             shown(&format!("{name}_before"), before),
@@ -17,6 +20,7 @@ fn good() -> Observations {
     let stored = |errand: &str, id: &str| Stored {
         errand: errand.to_owned(),
         id: id.to_owned(),
+        ended_at: Some(format!("the end of {errand}")),
     };
     let queries = ["a_before", "b_before", "b_before", "a_after", "b_after"];
     Observations {
@@ -103,6 +107,24 @@ fn a_run_that_ends_badly_is_found() {
 }
 
 #[test]
+fn a_run_that_ends_again_after_its_end_was_told_is_found() {
+    let said = complaint(|seen| seen.stored[0].ended_at = Some("later".to_owned()));
+    assert!(
+        said.ends_with("told that its run ended at the end of a, and it ended at Some(\"later\")"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_consent_that_is_asked_for_again_after_it_was_taken_is_found() {
+    let said = complaint(|seen| seen.errands[0].asked_again = Some("another".to_owned()));
+    assert_eq!(
+        said,
+        "a had consented to approval-of-a and was asked again, by another"
+    );
+}
+
+#[test]
 fn a_client_that_is_never_accepted_is_found() {
     let mut seen = good();
     seen.errands[0].accepted.clear();
@@ -120,6 +142,7 @@ fn two_runs_for_a_key_are_found_whoever_knows_of_them() {
     let another = Stored {
         errand: "b".to_owned(),
         id: "3".to_owned(),
+        ended_at: None,
     };
     assert_eq!(complaint(|seen| seen.stored.push(another)), wanted);
 }
@@ -135,6 +158,7 @@ fn a_run_that_nobody_asked_for_is_found() {
     let another = Stored {
         errand: "c".to_owned(),
         id: "3".to_owned(),
+        ended_at: None,
     };
     let said = complaint(|seen| seen.stored.push(another));
     assert_eq!(said, r#"c has not one run but {"3"}"#);
