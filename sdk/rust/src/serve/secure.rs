@@ -3,7 +3,7 @@
 use std::{
     future::ready,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -50,7 +50,7 @@ impl Files {
 }
 
 /// What is spoken to an engine at `https://…`.
-pub(crate) fn to_engine(ca: &PathBuf, own: Option<&Files>) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn to_engine(ca: &Path, own: Option<&Files>) -> Result<Arc<ClientConfig>, String> {
     tls::client(ca, own.map(Files::own)).map_err(|e| e.to_string())
 }
 

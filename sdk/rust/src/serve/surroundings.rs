@@ -142,7 +142,7 @@ fn trusted(
             environment::TLS_CA
         )
     })?;
-    secure::to_engine(&ca.into(), own).map(Some)
+    secure::to_engine(ca.as_ref(), own).map(Some)
 }
 
 /// Plain calls carry no encryption, so they stay on this machine.
