@@ -124,53 +124,54 @@ impl Ground {
 
     /// There is no room for a while: nobody is told 202, everybody is told why, and the same process goes on afterwards.
     async fn disk_is_full(&mut self, blow: &Blow, held: Option<Standing>) -> Result<()> {
-        let disk = self.disk.as_ref().context("no disk to fill")?;
-        disk.fill()?;
-        // What is allocated already is written first.
-        let mut bytes = 512 * 1024;
-        while bytes > 0 {
-            let body = json!({ "inputs": { "text": "x".repeat(bytes) } });
-            let answer = self.world.api().post(FILLERS, &body).await?;
-            if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-                ensure!(
-                    answer.text.contains(r#""code":"unavailable""#),
-                    "{}",
-                    answer.text
-                );
-                bytes /= 8;
-            } else {
-                let accepted = answer.with_status(202)?;
-                self.fillers.push(text(&accepted["id"]));
-            }
-        }
-        self.says_so(false).await?;
+        self.disk.as_ref().context("no disk to fill")?.fill()?;
+        until("the truth about a full disk", async || {
+            // What is folded into the database meanwhile makes room in the log.
+            self.fill_up().await?;
+            self.says(false).await
+        })
+        .await?;
         let held = held.and_then(Standing::meanwhile);
         sleep(blow.lasts).await;
         self.disk.as_ref().context("it was there")?.empty()?;
         held.into_iter().for_each(Held::pass);
-        self.says_so(true).await?;
+        until("the truth about the disk", async || self.says(true).await).await?;
         for id in self.fillers.drain(..) {
             person::run(&self.world.api(), &id).await?;
         }
         Ok(())
     }
 
+    /// Starts runs that take room, ever smaller ones, until the smallest is turned away.
+    async fn fill_up(&mut self) -> Result<()> {
+        let mut bytes = 512 * 1024;
+        while bytes > 0 {
+            let body = json!({ "inputs": { "text": "x".repeat(bytes) } });
+            let answer = self.world.api().post(FILLERS, &body).await?;
+            if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+                let says_why = answer.text.contains(r#""code":"unavailable""#);
+                ensure!(says_why, "{}", answer.text);
+                bytes /= 8;
+            } else {
+                let accepted = answer.with_status(202)?;
+                self.fillers.push(text(&accepted["id"]));
+            }
+        }
+        Ok(())
+    }
+
     /// Everybody is told whether there is room, and may look at runs in either case.
-    async fn says_so(&self, there_is_room: bool) -> Result<()> {
+    async fn says(&self, there_is_room: bool) -> Result<()> {
         let api = self.world.api();
-        until("the truth about the disk", async || {
-            let health = api.get("/healthz").await?;
-            let parts = serde_json::from_str::<Value>(&health.text)?;
-            let mut parts = parts["components"].as_array().into_iter().flatten();
-            let disk = parts
-                .find(|part| part["name"] == "disk")
-                .context("no disk")?;
-            let said = (health.status == StatusCode::OK, disk["ok"] == true);
-            ensure!(said == (there_is_room, there_is_room), "{}", health.text);
-            Ok(())
-        })
-        .await?;
-        api.get("/api/v1/runs").await?.ok().map(drop)
+        api.get("/api/v1/runs").await?.ok()?;
+        let health = api.get("/healthz").await?;
+        let parts = serde_json::from_str::<Value>(&health.text)?;
+        let mut parts = parts["components"].as_array().into_iter().flatten();
+        let disk = parts.find(|part| part["name"] == "disk");
+        let disk = disk.context("no disk")?;
+        let said = (health.status == StatusCode::OK, disk["ok"] == true);
+        ensure!(said == (there_is_room, there_is_room), "{}", health.text);
+        Ok(())
     }
 
     /// The process of a plugin, once it runs.
