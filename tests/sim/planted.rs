@@ -31,6 +31,8 @@ const DEFECTS: [(&str, &str); 19] = [
     ("told_before_append", "conservation"),
     ("window_exceeded", "bounds"),
 ];
+/// Those that no simulation can catch: what is in memory needs no disk. Cuts of the power do (`tests/chaos`).
+const OF_THE_DISK: [&str; 1] = ["synchronous_off"];
 /// Each is caught within so many seeds.
 const SEEDS: u64 = 400;
 /// So often it is caught, unless the seeds come to their end.
@@ -121,6 +123,7 @@ fn every_defect_that_the_manifest_lists_is_hunted() {
         name.strip_suffix("\"))',")
     });
     let listed: BTreeSet<&str> = listed.collect();
-    let hunted = DEFECTS.iter().map(|(defect, _)| *defect).collect();
+    let simulated = DEFECTS.iter().map(|(defect, _)| *defect);
+    let hunted = simulated.chain(OF_THE_DISK).collect();
     assert_eq!(listed, hunted);
 }

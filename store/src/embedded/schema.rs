@@ -21,6 +21,12 @@ const APPLICATION: i64 = 0x4d69_7261;
 const CLOCK_BEHIND_MS_MAX: u64 = 1_000;
 /// How many of the last records tell what time it was.
 const LAST_RECORDS: u32 = 1_000;
+/// What is answered is on the disk. The other value is a planted defect, which cuts of the power must catch.
+const SYNCHRONOUS: &str = if cfg!(planted = "synchronous_off") {
+    "OFF"
+} else {
+    "FULL"
+};
 /// Statements that a connection keeps prepared: all there are.
 const STATEMENTS: usize = 128;
 
@@ -40,7 +46,7 @@ pub(super) fn connect(file: Option<&Path>, cache_bytes: usize) -> rusqlite::Resu
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let kib = i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX);
     conn.pragma_update(None, "cache_size", -kib)?;
-    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "cell_size_check", true)?;
