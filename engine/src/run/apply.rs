@@ -336,9 +336,9 @@ impl<S: Steps> State<S> {
     fn unsettled(&mut self, step: StepNo, when: Timestamp, at: Timestamp) {
         self.on(step, |s| {
             if let At::Granted { attempt, .. } = s.at {
-                if s.unknown_since.is_none() {
-                    s.unknown_from = Some(attempt);
-                }
+                s.unknown_from = s.unknown_since.map_or(Some(attempt), |_| s.unknown_from);
+                s.unknown_since = Some(when);
+            } else if let At::Settlement { .. } = s.at {
                 s.unknown_since = Some(when);
             } else {
                 s.vague_lookups += 1;

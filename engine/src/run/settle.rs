@@ -15,21 +15,33 @@ const VAGUE_MAX: u32 = 5;
 const UNANSWERED_MAX: usize = 5;
 
 impl Draft<'_> {
-    /// The outcome of a granted call is unknown: settled once the process that got it is dead, else once its time is over.
-    pub(super) fn unsettled(&mut self, no: StepNo, plugin_dead: bool) {
+    /// The outcome of a granted call is unknown: settled once the call is over (`is_over`: whoever got it is dead or has
+    /// answered), else once its time is over.
+    pub(super) fn unsettled(&mut self, no: StepNo, is_over: bool) {
         let step = self.step(no);
-        let At::Granted { start_by, .. } = step.at else {
+        let at = match step.at {
+            At::Granted { .. } | At::Settlement { .. } if is_over => self.now,
+            At::Granted { start_by, .. } => {
+                let timeout = step.call.as_ref().map_or(0, |c| c.timeout_ms);
+                // The call may have begun as late as that.
+                let over = start_by.plus(Duration::from_millis(timeout));
+                over.max(self.now)
+            }
+            At::Settlement { .. }
+            | At::Dispatched { .. }
+            | At::Nothing
+            | At::Wait { .. }
+            | At::Prepared
+            | At::Approval
+            | At::Retry { .. }
+            | At::Doubt
+            | At::Items => return,
+        };
+        // Its worker was thought lost, and says now what was known already.
+        if matches!(step.at, At::Settlement { at: known } if known <= at) {
             return;
-        };
-        let timeout = step.call.as_ref().map_or(0, |c| c.timeout_ms);
-        // The call may have begun as late as that.
-        let over = start_by.plus(Duration::from_millis(timeout));
-        let when = if plugin_dead {
-            self.now
-        } else {
-            over.max(self.now)
-        };
-        self.emit(Event::SettlementScheduled { step: no, at: when });
+        }
+        self.emit(Event::SettlementScheduled { step: no, at });
     }
 
     pub(super) fn settle(&mut self, no: StepNo) -> Decided {

@@ -91,6 +91,29 @@ fn a_late_report_of_the_granted_attempt_settles_it() {
 }
 
 #[test]
+fn a_late_word_that_the_call_is_over_is_heard_at_once() {
+    let over = || Outcome::Unknown {
+        reason: "the connection was closed".to_owned(),
+        plugin_dead: true,
+    };
+    let mut bench = granted("found");
+    bench.lose("a", true, false).expect("current");
+    assert!(bench.later(20_000).is_empty(), "it may be under way");
+    bench
+        .report("a", over())
+        .expect("the last that was granted");
+    bench.wake();
+    assert_eq!(bench.owed(), ["a"], "it is looked up");
+    bench
+        .report("a", Outcome::LookedUpNotDone)
+        .expect("current");
+    bench.later(4_999);
+    assert!(bench.owed().is_empty(), "it was over only now");
+    bench.later(1);
+    assert_eq!(bench.owed(), ["a"]);
+}
+
+#[test]
 fn a_person_settles_a_doubt() {
     for (done, status) in [(true, RunStatus::Succeeded), (false, RunStatus::Running)] {
         let mut bench = granted("change");
