@@ -33,5 +33,5 @@ async fn a_full_disk_turns_clients_away_and_loses_nothing_accepted() {
         server: None,
     };
     let kinds = [Kind::DiskFull, Kind::ServerKilled];
-    judge(&plan(6, SEED, &kinds, &(200..=3_000)), &site).await;
+    judge(&plan(4, SEED, &kinds, &(200..=3_000)), &site).await;
 }
