@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use engine::language::{self, Document};
 use engine::manifest::Actions;
 use engine::registry::Form;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::problem::{Problem, Spot};
 use crate::request::{Media, media};
+use crate::room::Room;
 
 /// The keys that name the kind of a document; they must come first in YAML, and may stand anywhere in JSON.
 const KINDS: [&str; 6] = [
@@ -38,14 +40,15 @@ impl Written {
     ///
     /// # Errors
     /// 415 when it is neither JSON nor YAML, 400 when it is no text or no JSON.
-    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Problem> {
         let form = match media(headers, &[Media::Yaml, Media::Json])? {
             Media::Yaml => Form::Yaml,
             Media::Json | Media::MergePatch => Form::Json,
         };
-        let text = std::str::from_utf8(body)
+        // As it stands, without a copy.
+        let text = String::from_utf8(body.into())
             .map_err(|_| Problem::malformed("the document is not UTF-8 text"))?;
-        Self::new(text.to_owned(), form)
+        Self::new(text, form)
     }
 
     /// A document from its text.
@@ -67,13 +70,16 @@ impl Written {
     /// The document, when it is one and right.
     ///
     /// # Errors
-    /// 422 with every error.
-    pub(crate) async fn check(&self, actions: Arc<Actions>) -> Result<Document, Problem> {
-        let text = self.reordered.clone().unwrap_or_else(|| self.text.clone());
-        let checked = tokio::task::spawn_blocking(move || language::check(&text, &actions)).await;
-        let mut documents = checked
-            .map_err(|_| Problem::internal())?
-            .map_err(|problems| self.invalid(problems))?;
+    /// 422 with every error, 503 when too many are being checked.
+    pub(crate) async fn check(
+        &self,
+        room: &Room,
+        actions: Arc<Actions>,
+    ) -> Result<Document, Problem> {
+        let text = self.reordered.as_ref().unwrap_or(&self.text);
+        let check = move |text: String| language::check(&text, &actions);
+        let checked = room.work_on(text, check).await?;
+        let mut documents = checked.map_err(|problems| self.invalid(problems))?;
         match (documents.pop(), documents.is_empty()) {
             (Some(document), true) => Ok(document),
             _ => Err(Problem::invalid(

@@ -23,6 +23,7 @@ use crate::hook::Created;
 use crate::hook::rate::Rates;
 use crate::mirror::Mirror;
 use crate::plans::Plans;
+use crate::room::Room;
 
 /// More deliveries than these are not noted in the ring at once.
 const NOTES_AT_ONCE: usize = 32;
@@ -53,6 +54,8 @@ pub(crate) struct Gate {
     pub(crate) created: Created,
     /// How often each hook may be used.
     pub(crate) rates: Rates,
+    /// What bodies may take of the memory.
+    pub(crate) room: Room,
     /// Deliveries that are worked on at once.
     pub(crate) deliveries: Semaphore,
     /// Deliveries that are being noted in the ring.
@@ -82,6 +85,7 @@ impl Gate {
             plans: Plans::default(),
             created: Created::default(),
             rates: Rates::default(),
+            room: Room::default(),
             deliveries: Semaphore::new(config.deliveries),
             notes: Arc::new(Semaphore::new(NOTES_AT_ONCE)),
             tasks: TaskTracker::new(),

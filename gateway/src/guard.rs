@@ -10,8 +10,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::time::{Instant, timeout};
 
 use crate::auth::authenticate;
@@ -20,11 +21,15 @@ use crate::config::std_time;
 use crate::gate::{Gate, Shared};
 use crate::idempotency;
 use crate::problem::{self, Problem};
-use crate::request::{Arg, Args, Origin, read_body};
+use crate::request::{Arg, Args, Media, Origin, media, read_body};
 use crate::respond;
+use crate::room::{Held, Taken};
 use crate::route::{Bodies, Keyed, Route, Takes};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A body of a route that is open to everybody, in bytes: a name and a secret. A hook reads its bodies itself.
+const STRANGERS_BODY_MAX: usize = 16 * 1024;
 
 /// What the guard must know of a route.
 #[derive(Debug)]
@@ -183,9 +188,16 @@ async fn pass(
     let args = Args::read(&parts, row.args)?;
     let waits = row.takes == Takes::Wait && args.one("wait").is_some();
     parts.extensions.insert(args);
+    // Kept here, for the handler has only what it takes out of the request.
+    let mut held = Held::default();
     let body = match row.bodies {
         Bodies::None | Bodies::Handler => body,
-        Bodies::Guard => Body::from(read_body(body, &gate.config.edge).await?),
+        Bodies::Guard => {
+            let (read, taken) = read(gate, row, &parts.headers, body).await?;
+            held = Held::new(taken);
+            parts.extensions.insert(held.clone());
+            Body::from(read)
+        }
     };
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     let known = (reads && !waits).then(|| parts.headers.clone());
@@ -198,8 +210,29 @@ async fn pass(
         }
         Keyed::Natural | Keyed::Own => next.run(request).await,
     };
+    held.give_back();
     Ok(match known {
         Some(headers) => respond::unless_known(&headers, answer),
         None => answer,
     })
+}
+
+/// The body, with the room that it and its values take.
+async fn read(
+    gate: &Gate,
+    row: &Row,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Bytes, Taken), Problem> {
+    let proven = row.right != Right::Open;
+    let mut limits = gate.config.edge.clone();
+    if !proven {
+        limits.body_bytes = limits.body_bytes.min(STRANGERS_BODY_MAX);
+    }
+    let mut taken = gate.room.for_body(proven);
+    let body = read_body(body, &limits, &mut taken).await?;
+    if media(headers, &[Media::Yaml]).is_err() {
+        gate.room.for_values(&body, &mut taken).await?;
+    }
+    Ok((body, taken))
 }

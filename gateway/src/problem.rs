@@ -11,6 +11,8 @@ use crate::respond::NO_STORE;
 
 /// The media type of a problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+/// A text of a problem is not longer, in bytes.
+const TEXT_MAX: usize = 2_048;
 /// What a client should wait when nothing better is known, in seconds.
 const RETRY_SECONDS: u32 = 1;
 
@@ -82,6 +84,25 @@ impl Spot {
             hint: None,
         }
     }
+
+    fn cut(self) -> Self {
+        Self {
+            pointer: cut(self.pointer),
+            message: cut(self.message),
+            hint: self.hint.map(cut),
+            ..self
+        }
+    }
+}
+
+/// A text of a problem, which may quote what was sent: nobody is sent all of that back a hundred times.
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
 }
 
 impl Problem {
@@ -89,7 +110,7 @@ impl Problem {
         Self {
             status,
             code,
-            detail: detail.into(),
+            detail: cut(detail.into()),
             hint: None,
             errors: Vec::new(),
             retry_after: None,
@@ -164,7 +185,7 @@ impl Problem {
             Code::Invalid,
             detail.into(),
         );
-        problem.errors = errors;
+        problem.errors = errors.into_iter().map(Spot::cut).collect();
         problem
     }
 
@@ -327,6 +348,14 @@ mod tests {
         assert_eq!(json["retryable"], false);
         assert_eq!(json["errors"][0]["pointer"], "/inputs/window");
         assert!(json["errors"][0].get("line").is_none());
+    }
+
+    #[test]
+    fn what_was_sent_is_not_sent_back_whole() {
+        let long = "é".repeat(1_000_000);
+        let spot = Spot::at(format!("/{long}"), long.clone());
+        let body = Problem::invalid(long, vec![spot]).body("r1");
+        assert!(body.len() < 4 * TEXT_MAX, "{} bytes", body.len());
     }
 
     #[test]

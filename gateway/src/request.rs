@@ -12,8 +12,10 @@ use store::port::Page;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Edge, std_time};
+use crate::hook::names_once;
 use crate::page::{no_cursor, read_cursor};
 use crate::problem::{Problem, Spot};
+use crate::room::Taken;
 
 /// Rows of a list, unless asked otherwise.
 const LIMIT: usize = 50;
@@ -206,8 +208,12 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
 /// Reads a body under the limits of size, of time between parts, and of time in all.
 ///
 /// # Errors
-/// 413, 408, and 400 when it ends in the middle.
-pub(crate) async fn read_body(body: axum::body::Body, limits: &Edge) -> Result<Bytes, Problem> {
+/// 413, 408, 400 when it ends in the middle, and 503 when there is no room for it.
+pub(crate) async fn read_body(
+    body: axum::body::Body,
+    limits: &Edge,
+    taken: &mut Taken,
+) -> Result<Bytes, Problem> {
     let too_large = || {
         let max = limits.body_bytes;
         Problem::too_large(format!("the body is longer than {max} bytes"))
@@ -233,6 +239,7 @@ pub(crate) async fn read_body(body: axum::body::Body, limits: &Edge) -> Result<B
         if read.len() + data.len() > limits.body_bytes {
             return Err(too_large());
         }
+        taken.more(data.len())?;
         read.extend_from_slice(&data);
     }
 }
@@ -297,9 +304,10 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
 /// JSON bytes as a type.
 ///
 /// # Errors
-/// 400 when they are no JSON, 422 when they are another JSON.
+/// 400 when they are no JSON, 422 when they are another JSON, or a name stands twice in an object.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    let read = names_once(body).and_then(|()| serde_json::from_slice(body));
+    read.map_err(|error| {
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or(&text).to_owned();
         if !error.is_data() {
@@ -361,6 +369,10 @@ mod tests {
         assert!(is_traceparent(&made.traceparent));
     }
 
+    fn taken() -> Taken {
+        crate::room::Room::default().for_body(true)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_coming_is_given_up() {
         let limits = Edge::default();
@@ -368,7 +380,9 @@ mod tests {
         let stalled = futures::StreamExt::chain(stalled, futures::stream::pending());
         let body = axum::body::Body::from_stream(stalled);
         let start = Instant::now();
-        let problem = read_body(body, &limits).await.expect_err("too slow");
+        let problem = read_body(body, &limits, &mut taken())
+            .await
+            .expect_err("too slow");
         assert_eq!(problem.status.as_u16(), 408);
         assert_eq!(start.elapsed(), std_time(limits.body_idle));
     }
@@ -379,8 +393,10 @@ mod tests {
             body_bytes: 3,
             ..Edge::default()
         };
-        assert!(read_body("abc".into(), &limits).await.is_ok());
-        let problem = read_body("abcd".into(), &limits).await.expect_err("4 > 3");
+        assert!(read_body("abc".into(), &limits, &mut taken()).await.is_ok());
+        let problem = read_body("abcd".into(), &limits, &mut taken())
+            .await
+            .expect_err("4 > 3");
         assert_eq!(problem.status.as_u16(), 413);
     }
 }

@@ -4,7 +4,8 @@
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::schema::{AdditionalProperties, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::auth::right::Right;
@@ -51,6 +52,8 @@ pub(crate) struct Shape {
     pub(crate) media: &'static str,
     pub(crate) schema: RefOr<Schema>,
     pub(crate) named: Vec<(String, RefOr<Schema>)>,
+    /// As a body: whether there must be one.
+    pub(crate) needed: bool,
 }
 
 impl Shape {
@@ -67,6 +70,7 @@ impl Shape {
             media,
             schema: utoipa::openapi::Ref::from_schema_name(T::name()).into(),
             named,
+            needed: false,
         }
     }
 
@@ -81,6 +85,7 @@ impl Shape {
             media: "application/json",
             schema: utoipa::openapi::Ref::from_schema_name(name).into(),
             named,
+            needed: false,
         }
     }
 
@@ -90,6 +95,35 @@ impl Shape {
             media,
             schema: String::schema(),
             named: Vec::new(),
+            needed: true,
+        }
+    }
+
+    /// An object, whose schema is elsewhere: a document, or settings.
+    pub(crate) fn object(media: &'static str) -> Self {
+        Self {
+            media,
+            schema: ObjectBuilder::new()
+                .schema_type(Type::Object)
+                .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+                .build()
+                .into(),
+            named: Vec::new(),
+            needed: true,
+        }
+    }
+
+    /// A stream of events, each with these fields (HTML, section 9.2).
+    pub(crate) fn events(media: &'static str) -> Self {
+        let event = ["id", "event", "data"].into_iter().fold(
+            ObjectBuilder::new().schema_type(Type::Object),
+            |event, field| event.property(field, String::schema()),
+        );
+        Self {
+            media,
+            schema: event.build().into(),
+            named: Vec::new(),
+            needed: false,
         }
     }
 
@@ -99,6 +133,7 @@ impl Shape {
             media,
             schema: serde_json::Value::schema(),
             named: Vec::new(),
+            needed: true,
         }
     }
 }

@@ -83,6 +83,9 @@ impl Reader {
         };
         let known = document::keys::<T>();
         for entry in entries {
+            if self.problems.len() >= PROBLEMS_MAX {
+                break;
+            }
             self.check_key(entry, pointer, &known, later);
         }
         Some(Fields {

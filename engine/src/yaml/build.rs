@@ -157,9 +157,16 @@ impl<'t> Builder<'t> {
         let Some(open) = self.open.pop() else {
             return;
         };
+        // Without what they could still grow by: the least that a list holds is room for four.
         let kind = match open.inside {
-            Inside::List(items) => Kind::List(items),
-            Inside::Map { entries, .. } => Kind::Map(entries),
+            Inside::List(mut items) => {
+                items.shrink_to_fit();
+                Kind::List(items)
+            }
+            Inside::Map { mut entries, .. } => {
+                entries.shrink_to_fit();
+                Kind::Map(entries)
+            }
         };
         self.place(kind, open.at);
     }

@@ -6,9 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::digest::Digest;
@@ -19,6 +16,7 @@ use store::clock::Random;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::auth::hash::Bench;
 use crate::problem::Problem;
 
 /// What a secret begins with, so that scanners of repositories know it.
@@ -37,6 +35,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$2LXoGfayXIVgAM86lRNosw$eNQy
 pub(crate) struct Hasher {
     seats: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    bench: Arc<Bench>,
     known: Mutex<BTreeMap<Digest, Timestamp>>,
 }
 
@@ -47,6 +46,7 @@ impl Hasher {
         Self {
             seats: Arc::new(Semaphore::new(seats)),
             queue: Arc::new(Semaphore::new(seats + queue)),
+            bench: Arc::default(),
             known: Mutex::default(),
         }
     }
@@ -57,7 +57,8 @@ impl Hasher {
     /// 429 when too many are being hashed.
     pub(crate) async fn hash(&self, secret: &str) -> Result<String, Problem> {
         let secret = Zeroizing::new(secret.to_owned());
-        self.off_thread(move || hash_now(&secret)).await
+        let bench = self.bench.clone();
+        self.off_thread(move || bench.hash(&secret)).await
     }
 
     /// Whether `secret` is that of `key`. Where there is no key, finding that out takes as long.
@@ -73,9 +74,10 @@ impl Hasher {
         if secret.len() > SECRET_MAX {
             return Ok(false);
         }
+        let bench = self.bench.clone();
         let Some(key) = key else {
             let secret = Zeroizing::new(secret.to_owned());
-            let verify = move || verify_now(NOBODY, &secret);
+            let verify = move || bench.verify(NOBODY, &secret);
             return self.off_thread(verify).await.map(|_| false);
         };
         let digest = Digest::of(format!("{}/{}/{secret}", key.serial, key.secret_hash).as_bytes());
@@ -84,7 +86,9 @@ impl Hasher {
         }
         let secret = Zeroizing::new(secret.to_owned());
         let hash = key.secret_hash.clone();
-        let right = self.off_thread(move || verify_now(&hash, &secret)).await?;
+        let right = self
+            .off_thread(move || bench.verify(&hash, &secret))
+            .await?;
         if right {
             self.learn(digest, now);
         }
@@ -138,20 +142,9 @@ pub(crate) fn make_secret(random: &dyn Random) -> Zeroizing<String> {
     ))
 }
 
-/// The argon2id hash of a secret (PHC string), with the parameters that OWASP recommends (19 MiB, 2 passes).
+/// The hash of a secret, where nobody else hashes.
 pub(crate) fn hash_now(secret: &str) -> String {
-    Argon2::default()
-        .hash_password(secret.as_bytes())
-        .expect("the default parameters are valid, and the system has random numbers")
-        .to_string()
-}
-
-fn verify_now(hash: &str, secret: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(secret.as_bytes(), &hash)
-            .is_ok()
-    })
+    Bench::default().hash(secret)
 }
 
 #[cfg(test)]

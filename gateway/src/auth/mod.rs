@@ -2,6 +2,7 @@
 
 pub(crate) mod api_key;
 pub(crate) mod constant_time;
+mod hash;
 pub(crate) mod right;
 pub(crate) mod token;
 

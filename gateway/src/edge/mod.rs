@@ -39,6 +39,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const CLOSING: Duration = Duration::from_secs(5);
 /// The buffer of an HTTP/1 connection may grow to this, in bytes.
 const BUFFER_MAX: usize = 64 * 1024;
+/// What an HTTP/2 peer may send of one body before anybody reads it, in bytes.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The same of all bodies of its connection.
+const CONNECTION_WINDOW: u32 = 128 * 1024;
+/// What waits on one stream of HTTP/2 for its peer to take it, in bytes.
+const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// Streams that the peer reset and that are not yet taken off; more end the connection (CVE-2023-44487).
 const RESETS_MAX: usize = 20;
 
@@ -180,6 +186,9 @@ impl Guest {
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER_MAX)
             .max_header_list_size(self.limits.header_bytes)
             .max_pending_accept_reset_streams(RESETS_MAX)
             .max_local_error_reset_streams(Some(RESETS_MAX))

@@ -20,6 +20,8 @@ use std::sync::{Mutex, PoisonError};
 use engine::id::RunId;
 use serde_json::Value as Json;
 
+pub(crate) use strict::names_once;
+
 /// So many runs are remembered as created.
 const KNOWN_MAX: usize = 100_000;
 

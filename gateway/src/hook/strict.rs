@@ -1,5 +1,6 @@
 //! JSON from outside: a name that stands twice in an object is refused, for two readers would read two events.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -12,6 +13,78 @@ use serde_json::{Map, Number, Value};
 pub(crate) fn json(body: &[u8]) -> Result<Value, String> {
     let read: Strict = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     Ok(read.0)
+}
+
+/// Reads JSON and keeps nothing of it.
+///
+/// # Errors
+/// It is none, or a name stands twice in an object.
+pub(crate) fn names_once(body: &[u8]) -> serde_json::Result<()> {
+    serde_json::from_slice(body).map(|Seen| ())
+}
+
+/// A value that was looked at.
+struct Seen;
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Looking)
+    }
+}
+
+struct Looking;
+
+impl<'de> Visitor<'de> for Looking {
+    type Value = Seen;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Seen, A::Error> {
+        while let Some(Seen) = items.next_element()? {}
+        Ok(Seen)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Seen, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            if names.contains(&name) {
+                return Err(twice(&name));
+            }
+            names.insert(name);
+            let Seen = entries.next_value()?;
+        }
+        Ok(Seen)
+    }
+}
+
+fn twice<E: Error>(name: &str) -> E {
+    E::custom(format_args!("{name:?} stands there twice"))
 }
 
 struct Strict(Value);
@@ -72,9 +145,7 @@ impl<'de> Visitor<'de> for Anything {
         let mut map = Map::new();
         while let Some((name, Strict(value))) = entries.next_entry::<String, _>()? {
             if map.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "{name:?} stands there twice"
-                )));
+                return Err(twice(&name));
             }
             map.insert(name, value);
         }
@@ -102,6 +173,8 @@ mod tests {
                 told.starts_with("\"a\" stands there twice at line 1"),
                 "{told}"
             );
+            let looked = names_once(text.as_bytes()).expect_err("twice");
+            assert_eq!(looked.to_string(), told);
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::gate::{Gate, Shared};
 use crate::plans::pinned_action;
 use crate::problem::{Problem, Spot};
 use crate::request::{Origin, json};
+use crate::room::Held;
 use crate::route::{Keyed, Route, Shape};
 use crate::routes::runs::create::{Accepted, Submit, check_labels, trigger};
 use crate::show::run::ShownRun;
@@ -73,12 +74,16 @@ async fn invoke(
     origin: Origin,
     Path((agent, action)): Path<(String, String)>,
     OriginalUri(uri): OriginalUri,
+    held: Held,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let submit = Submit::new(&gate, &caller, (&headers, uri.path(), &body))?;
     let name = ActionName { agent, action };
-    match order(&submit, &name, (&headers, &body), origin).await {
+    let order = order(&submit, &name, (&headers, &body), origin).await;
+    drop(body);
+    held.give_back();
+    match order {
         Ok(order) => submit.run("", order).await,
         // The same request may have been right when it came first.
         Err(problem) => submit.again(problem).await,

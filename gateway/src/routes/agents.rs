@@ -64,7 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
             "Change settings of an agent (RFC 7396); null takes one back to its default.",
             set,
         )
-        .body(Shape::any(MERGE_PATCH))
+        .body(Shape::object(MERGE_PATCH))
         .answer(
             200,
             "The settings as they are now.",

@@ -89,9 +89,10 @@ pub(crate) struct Key {
 #[serde(deny_unknown_fields)]
 struct NewKey {
     /// Its name: `[a-z0-9][a-z0-9-]{0,62}`.
+    #[schema(pattern = "^[a-z0-9][a-z0-9-]{0,62}$")]
     name: String,
     /// Its role, at most one's own.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^(operator|engineer|admin)$")]
     role: Role,
     /// For people.
     #[serde(default)]

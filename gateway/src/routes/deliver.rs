@@ -161,7 +161,9 @@ impl Door<'_> {
         if proven == Some(false) {
             return Err(self.refused(headers, None, "its credentials are wrong"));
         }
-        let body = read_body(body, &self.gate.config.edge).await?;
+        let room = &self.gate.room;
+        let mut taken = room.for_body(proven == Some(true));
+        let body = read_body(body, &self.gate.config.edge, &mut taken).await?;
         // Not before: whoever sends a body slowly, and has proven nothing yet, would keep the seat.
         let busy = "too many deliveries at once: send it again";
         let seat = self.gate.deliveries.try_acquire();
@@ -173,6 +175,7 @@ impl Door<'_> {
         }
         uncompressed(headers)?;
         self.check_rate()?;
+        room.for_values(&body, &mut taken).await?;
         let came = match self.hook.kind {
             HookType::Alertmanager => self.alertmanager(headers, &body).await?,
             HookType::Github => self.github(headers, &body).await?,

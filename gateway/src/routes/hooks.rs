@@ -50,8 +50,8 @@ pub(super) fn routes() -> Vec<Route> {
             create,
         )
         .keyed(Keyed::Refused)
-        .body(Shape::text(YAML))
-        .body(Shape::any("application/json"))
+        .body(Shape::object(YAML))
+        .body(Shape::object("application/json"))
         .answer(201, "The hook.", Shape::json::<Made>()),
         Route::get(
             ("/api/v1/hooks/{name}", Right::Save),
@@ -67,8 +67,8 @@ pub(super) fn routes() -> Vec<Route> {
             "Save a hook. What is as it was keeps its revision.",
             save,
         )
-        .body(Shape::text(YAML))
-        .body(Shape::any("application/json"))
+        .body(Shape::object(YAML))
+        .body(Shape::object("application/json"))
         .answer(200, "It has a new revision, or is as it was.", Shape::json::<Made>())
         .answer(201, "It is new.", Shape::json::<Made>()),
         Route::delete(
@@ -275,7 +275,7 @@ async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let saving = Saving::new(&gate, &caller, Written::read(&headers, &body)?).await?;
+    let saving = Saving::new(&gate, &caller, Written::read(&headers, body)?).await?;
     if saving.old().is_some() {
         return Err(Problem::conflict(
             Code::Conflict,
@@ -295,7 +295,7 @@ async fn save(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let saving = Saving::new(&gate, &caller, Written::read(&headers, &body)?).await?;
+    let saving = Saving::new(&gate, &caller, Written::read(&headers, body)?).await?;
     if saving.hook.name != name {
         return Err(Problem::invalid_at(
             "/hook",
@@ -323,7 +323,7 @@ impl<'a> Saving<'a> {
             Some((completed, secret)) => (completed, Some(secret)),
             None => (written.clone(), None),
         };
-        let hook = match checked.check(gate.actions()).await? {
+        let hook = match checked.check(&gate.room, gate.actions()).await? {
             Document::Hook(hook) => *hook,
             Document::Workflow(_) => {
                 let message = "this is a workflow: it belongs to /api/v1/workflows";

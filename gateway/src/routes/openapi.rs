@@ -1,5 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made from the table of routes.
 
+mod parameter;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -57,7 +59,9 @@ pub(crate) fn document() -> Value {
         .paths(paths.build())
         .components(Some(components))
         .build();
-    serde_json::to_value(document).expect("a description has text as keys")
+    let mut document = serde_json::to_value(document).expect("a description has text as keys");
+    parameter::refine(&mut document);
+    document
 }
 
 const ABOUT: &str = "A governed job runner for platform engineering. Errors are RFC 9457 problems with a stable `code`. \
@@ -158,7 +162,13 @@ fn body(shapes: &[Shape]) -> RequestBody {
     shapes
         .iter()
         .fold(RequestBodyBuilder::new(), |body, shape| {
-            body.content(shape.media, content(shape))
+            // One without anything that must be there may be left out.
+            let needed = shape.needed.then_some(Required::True);
+            let body = body.content(shape.media, content(shape));
+            match needed {
+                Some(needed) => body.required(Some(needed)),
+                None => body,
+            }
         })
         .build()
 }

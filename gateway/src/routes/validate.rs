@@ -30,8 +30,8 @@ pub(super) fn routes() -> Vec<Route> {
             validate,
         )
         .keyed(Keyed::Natural)
-        .body(Shape::text(YAML))
-        .body(Shape::any("application/json"))
+        .body(Shape::object(YAML))
+        .body(Shape::object("application/json"))
         .answer(200, "It is right.", Shape::json::<Validated>()),
         Route::get(
             ("/schemas/workflow.json", Right::Open),
@@ -86,9 +86,9 @@ async fn validate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let written = Written::read(&headers, &body)?;
+    let written = Written::read(&headers, body)?;
     let actions = gate.actions();
-    let validated = match written.check(actions.clone()).await? {
+    let validated = match written.check(&gate.room, actions.clone()).await? {
         Document::Workflow(checked) => Validated {
             kind: "workflow",
             name: checked.definition.name.clone(),

@@ -63,8 +63,8 @@ pub(super) fn routes() -> Vec<Route> {
             "Save a workflow. What is as it was keeps its revision.",
             save,
         )
-        .body(Shape::text(YAML))
-        .body(Shape::any("application/json"))
+        .body(Shape::object(YAML))
+        .body(Shape::object("application/json"))
         .answer(
             200,
             "It has a new revision, or is as it was.",
@@ -245,7 +245,7 @@ async fn save(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let written = Written::read(&headers, &body)?;
+    let written = Written::read(&headers, body)?;
     let checked = checked(&gate, &written).await?;
     let definition = &checked.definition;
     if definition.name != name {
@@ -290,7 +290,7 @@ async fn save(
 }
 
 async fn checked(gate: &Gate, written: &Written) -> Result<CheckedWorkflow, Problem> {
-    match written.check(gate.actions()).await? {
+    match written.check(&gate.room, gate.actions()).await? {
         Document::Workflow(checked) => Ok(*checked),
         Document::Hook(_) => Err(Problem::invalid_at(
             "",

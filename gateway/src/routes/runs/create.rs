@@ -31,6 +31,7 @@ use crate::plans::Ready;
 use crate::problem::{Problem, Spot};
 use crate::request::{Origin, header, json};
 use crate::respond;
+use crate::room::Held;
 use crate::route::{Keyed, Route, Shape};
 use crate::routes::runs::get::{ended, shown};
 use crate::show::run::ShownRun;
@@ -129,11 +130,14 @@ async fn create(
     origin: Origin,
     Path(name): Path<String>,
     OriginalUri(uri): OriginalUri,
+    held: Held,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let submit = Submit::new(&gate, &caller, (&headers, uri.path(), &body))?;
     let order = order(&submit, &name, (&headers, &body), origin).await;
+    drop(body);
+    held.give_back();
     match order {
         Ok(Ordered::Dry(dry)) => Ok(respond::plain(StatusCode::OK, &dry)),
         Ok(Ordered::Run(order)) => submit.run(&name, *order).await,

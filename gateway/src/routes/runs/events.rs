@@ -48,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
              `Last-Event-ID` resumes.",
             one,
         )
-        .answer(200, "The events.", Shape::text(EVENT_STREAM))
+        .answer(200, "The events.", Shape::events(EVENT_STREAM))
         .empty(204, "The run has ended, and everything was sent before."),
         Route::get(
             ("/api/v1/events", Right::Read),
@@ -56,7 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
             "What happens in all runs, from now on: `record` with its `run`; `gap` when some were missed.",
             all,
         )
-        .answer(200, "The events.", Shape::text(EVENT_STREAM)),
+        .answer(200, "The events.", Shape::events(EVENT_STREAM)),
     ]
 }
 

@@ -77,10 +77,11 @@ async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let key = run_key(&caller.tenant, &id)?;
+    // Without a wait it decides nothing, and is read all the same: a mistake in it would come out later.
+    let until = until(&args, &headers)?;
     let Some(wait) = wait(&gate, &args)? else {
         return answer(&gate, &key, &caller).await;
     };
-    let until = until(&args, &headers)?;
     let end = Instant::now() + wait;
     let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
     let mut known = None;
