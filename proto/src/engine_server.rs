@@ -19,11 +19,14 @@ use tonic::{
     Request, Response, Status,
     body::Body,
     codegen::{Body as HttpBody, Service, StdError},
+    metadata::MetadataMap,
     server::{Grpc, NamedService, UnaryService},
 };
 
 use crate::{
-    limits, path, v1,
+    limits, path,
+    room::{Counted, Room, Taken},
+    v1,
     wire::{self, Form, RawCodec},
 };
 
@@ -36,6 +39,15 @@ macro_rules! engine_calls {
         /// [`Request`], and its [`Form`] in the extensions. A call that an implementation leaves out is answered with `UNIMPLEMENTED`.
         #[tonic::async_trait]
         pub trait Engine: Send + Sync + 'static {
+            /// Whether the message of this caller is read at all. `call` is a path.
+            ///
+            /// # Errors
+            /// What the caller is told instead.
+            fn admit(&self, caller: &Request<()>, call: &str) -> Result<(), Status> {
+                let _ = (caller, call);
+                Ok(())
+            }
+
             $(
                 $(#[$doc])*
                 async fn $call(&self, request: Request<v1::$request>) -> Result<v1::$answer, Status> {
@@ -45,12 +57,15 @@ macro_rules! engine_calls {
             )*
         }
 
-        fn route<E: Engine, B: RequestBody>(engine: Arc<E>, request: http::Request<B>) -> Answer<http::Response<Body>>
+        fn route<E: Engine, B: RequestBody>(engine: Arc<E>, room: Arc<Room>, request: http::Request<B>) -> Answer<http::Response<Body>>
         where
             B::Error: Into<StdError> + Send,
         {
+            if let Err(status) = engine.admit(&caller(&request), request.uri().path()) {
+                return Box::pin(std::future::ready(status.into_http()));
+            }
             match request.uri().path() {
-                $($path => unary(request, $limit, move |r| {
+                $($path => unary(request, (room, $limit), move |r| {
                     let engine = Arc::clone(&engine);
                     async move { engine.$call(r).await }
                 }),)*
@@ -102,20 +117,28 @@ impl<B: HttpBody + Send + 'static> RequestBody for B {}
 pub struct EngineServer<E> {
     engine: Arc<E>,
     within: Duration,
+    room: Arc<Room>,
 }
 
 impl<E: Engine> EngineServer<E> {
     /// A server over this engine. A call ends with `DEADLINE_EXCEEDED` after `within`; not so one that waits for people.
     #[must_use]
     pub fn new(engine: Arc<E>, within: Duration) -> Self {
-        Self { engine, within }
+        Self {
+            engine,
+            within,
+            room: Arc::default(),
+        }
     }
 }
 
 impl<E> Clone for EngineServer<E> {
     fn clone(&self) -> Self {
-        let (engine, within) = (Arc::clone(&self.engine), self.within);
-        Self { engine, within }
+        Self {
+            engine: Arc::clone(&self.engine),
+            within: self.within,
+            room: Arc::clone(&self.room),
+        }
     }
 }
 
@@ -137,7 +160,7 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let waits = request.uri().path() == path::REQUEST_APPROVAL;
-        let answer = route(Arc::clone(&self.engine), request);
+        let answer = route(Arc::clone(&self.engine), Arc::clone(&self.room), request);
         let within = self.within;
         Box::pin(async move {
             if waits {
@@ -150,9 +173,15 @@ where
     }
 }
 
+/// Who calls, without what they say.
+fn caller<B>(request: &http::Request<B>) -> Request<()> {
+    let metadata = MetadataMap::from_headers(request.headers().clone());
+    Request::from_parts(metadata, request.extensions().clone(), ())
+}
+
 fn unary<B: RequestBody, Q, A, F, W>(
     request: http::Request<B>,
-    limit: usize,
+    (room, limit): (Arc<Room>, usize),
     ask: F,
 ) -> Answer<http::Response<Body>>
 where
@@ -163,15 +192,19 @@ where
     W: Future<Output = Result<A, Status>> + Send + 'static,
 {
     Box::pin(async move {
+        let taken = Taken::of(room, limit);
+        let request = request.map(|body| Counted::new(body, Arc::clone(&taken)));
         let mut grpc = Grpc::new(RawCodec).max_decoding_message_size(limit);
-        grpc.unary(
+        let answer = grpc.unary(
             Decoded {
                 ask,
                 request: PhantomData,
             },
             request,
-        )
-        .await
+        );
+        let answer = answer.await;
+        drop(taken);
+        answer
     })
 }
 

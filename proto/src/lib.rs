@@ -20,6 +20,7 @@ pub mod limits;
 pub mod manifest;
 pub mod metadata;
 pub mod path;
+mod room;
 pub mod tls;
 pub mod wire;
 

@@ -28,6 +28,7 @@ use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
 use crate::clock::{self, Clock};
 use crate::components::{self, Agents, Disk, LeftOut};
+use crate::descriptors::Connections;
 use crate::doors::Doors;
 use crate::safety::Unsafe;
 use crate::signals::Signals;
@@ -103,6 +104,7 @@ struct Ground {
     plugins: Arc<Plugins>,
     doors: Option<Doors>,
     retention: (Duration, u64),
+    connections: Connections,
     /// Whether there are agents that nobody here started and that may change systems.
     agents_outlive: bool,
     /// What else is shown of how the program is.
@@ -156,11 +158,13 @@ async fn begin(
     let doors = Doors::open(dev)?;
     let key = bootstrap::root_key(dir, &backend).await?;
     let life = backup::life(&backend).await?;
+    let connections = Connections::make_room();
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
     let agents_outlive = !dev.trust_agents.is_empty() || components::were_trusted(&backend).await?;
-    let plugins = Arc::new(open_plugins(dev, dir, addresses.1, &backend, &key).await?);
+    let plugins =
+        Arc::new(open_plugins(dev, dir, (addresses.1, connections), (&backend, &key)).await?);
     components.push(Arc::new(LeftOut(plugins.problems().len())));
     let ground = Ground {
         backend,
@@ -171,6 +175,7 @@ async fn begin(
         plugins,
         doors,
         retention: (dev.keep, dev.keep_runs),
+        connections,
         agents_outlive,
         components,
     };
@@ -310,9 +315,8 @@ async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 async fn open_plugins(
     dev: &Dev,
     dir: &Path,
-    grpc: SocketAddr,
-    backend: &Backend,
-    key: &RootKey,
+    (grpc, connections): (SocketAddr, Connections),
+    (backend, key): (&Backend, &RootKey),
 ) -> anyhow::Result<Plugins> {
     let beside = std::env::current_exe()
         .ok()
@@ -345,9 +349,11 @@ async fn open_plugins(
         own: dev.tls_cert.clone().zip(dev.tls_key.clone()),
         ..RemoteConfig::default()
     };
+    let defaults = PluginsConfig::default();
     let config = PluginsConfig {
         remote,
-        ..PluginsConfig::default()
+        connections: defaults.connections.min(connections.grpc),
+        ..defaults
     };
     Plugins::open(config, site, backend.clone(), Seal::new(key))
         .await
@@ -363,7 +369,12 @@ fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(St
 }
 
 fn make_gateway(ground: &Ground) -> Gateway {
+    let defaults = gateway::Edge::default();
     let config = gateway::Config {
+        edge: gateway::Edge {
+            connections: defaults.connections.min(ground.connections.http),
+            ..defaults
+        },
         // A token of before a restore says what was true then.
         audience: format!("api{}", ground.life),
         public_url: ground.url(),

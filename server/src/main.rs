@@ -9,6 +9,7 @@ mod clock;
 mod components;
 mod config;
 mod context;
+mod descriptors;
 mod dev;
 mod doors;
 mod files;

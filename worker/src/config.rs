@@ -59,6 +59,9 @@ pub struct Plugins {
     /// One that has given no sign of life for so long, while it is asked for its health, is started again: once no call
     /// of it runs.
     pub deaf: Duration,
+    /// Connections to the engine's port for plugins at once. One that comes when all are taken is closed. A quarter of
+    /// them is for those who have not begun to speak.
+    pub connections: usize,
     /// Plugins that run by themselves and register.
     pub remote: Remote,
 }
@@ -113,6 +116,7 @@ impl Default for Plugins {
             manifest: Duration::from_secs(10),
             health: Duration::from_secs(30),
             deaf: Duration::from_secs(20),
+            connections: 2_000,
             remote: Remote::default(),
         }
     }

@@ -94,9 +94,7 @@ impl Service {
                         cache: format!("cache/{tenant}/-"),
                         launches,
                     }),
-                    _ => Err(Status::permission_denied(
-                        "no such plugin of this tenant is registered: register first",
-                    )),
+                    _ => Err(unknown()),
                 }
             }
         }
@@ -134,6 +132,10 @@ impl Party {
 
 fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
     metadata.get(name)?.to_str().ok()
+}
+
+pub(super) fn unknown() -> Status {
+    Status::permission_denied("no such plugin of this tenant is registered: register first")
 }
 
 pub(super) fn foreign(what: &str) -> Status {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use engine::id::{RunId, Tenant};
 use proto::engine_server::Engine;
+use proto::path;
 use proto::v1::{
     CacheEntry, CacheGetBatchRequest, CacheGetBatchResponse, CacheGetRequest, CacheGetResponse,
     CacheSetRequest, CacheSetResponse, CallPluginRequest, CallPluginResponse,
@@ -20,7 +21,7 @@ use serde_json::Value as Json;
 use tonic::{Request, Status, async_trait};
 use tracing::{debug, warn};
 
-use super::asker::{Asker, foreign};
+use super::asker::{Asker, foreign, unknown};
 use super::{Common, errand, question, remote, settings};
 use crate::caller::Said;
 
@@ -30,11 +31,28 @@ const CACHE_TTL_MAX: Duration = Duration::from_secs(86_400);
 /// The most keys of the cache asked for at once.
 const CACHE_KEYS_MAX: usize = 1_000;
 
+/// What those may call who have not registered.
+const INTRODUCTIONS: [&str; 3] = [
+    path::REGISTER_PLUGIN,
+    path::DEREGISTER_PLUGIN,
+    path::HEARTBEAT,
+];
+
 /// The engine's service for plugins: those that we started, told by their tokens, and those that registered without.
 pub(super) struct Service(pub(super) Arc<Common>);
 
 #[async_trait]
 impl Engine for Service {
+    /// Whoever has not introduced themselves is not listened to, however long they speak.
+    fn admit(&self, caller: &Request<()>, call: &str) -> Result<(), Status> {
+        match self.asker(caller)? {
+            Asker::Ours(_) => Ok(()),
+            Asker::Stranger(_) if INTRODUCTIONS.contains(&call) => Ok(()),
+            Asker::Stranger(_) if self.0.remotes.is_empty() => Err(unknown()),
+            Asker::Stranger(_) => Ok(()),
+        }
+    }
+
     async fn register_plugin(
         &self,
         request: Request<RegisterPluginRequest>,

@@ -1,6 +1,6 @@
 //! The door of the engine's service for plugins: how many stand in it at once, and how long without a word.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,51 +13,73 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::Connected;
 
-/// Connections at once: more than there may be instances. One that comes when all are taken is closed.
-pub(super) const GUESTS_MAX: usize = 2_000;
 /// Who has not begun to speak HTTP/2 by then is shown out.
 const GREETING_MAX: Duration = Duration::from_secs(10);
+/// After an error of `accept` nothing is accepted for so long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How HTTP/2 begins, in bytes (RFC 9113, section 3.4).
 const GREETING_BYTES: usize = 24;
 
-/// Those of the connections for which there is room.
+/// Those of the connections for which there is room: seats for all, and so many that may be greeting, for those keep
+/// nobody out who speaks. One that could not be accepted is no reason to end: mostly there
+/// are no file descriptors left, and there will be.
 pub(super) fn guests<S>(
     incoming: impl Stream<Item = io::Result<S>>,
-    room: usize,
+    (seats, greeting): (usize, usize),
 ) -> impl Stream<Item = io::Result<Guest<S>>> {
-    let seats = Arc::new(Semaphore::new(room));
+    let seats = Arc::new(Semaphore::new(seats));
+    let hall = Arc::new(Semaphore::new(greeting));
     incoming.filter_map(move |came| {
-        ready(match came {
-            Ok(stream) => {
-                let seat = Arc::clone(&seats).try_acquire_owned().ok();
-                seat.map(|seat| Ok(Guest::new(stream, seat)))
+        let places = came.map(|stream| {
+            let seat = Arc::clone(&seats).try_acquire_owned().ok()?;
+            let greeting = Arc::clone(&hall).try_acquire_owned().ok()?;
+            Some(Guest::new(stream, seat, greeting))
+        });
+        async {
+            match places {
+                Ok(guest) => guest.map(Ok),
+                Err(error) => {
+                    tracing::debug!(%error, "no connection could be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    None
+                }
             }
-            Err(error) => Some(Err(error)),
-        })
+        }
     })
 }
 
 /// A connection that has a place.
 pub(super) struct Guest<S> {
     stream: S,
-    /// What is left of its greeting, and until when; `None`: it has greeted.
-    greeting: Option<(usize, Pin<Box<Sleep>>)>,
+    /// `None`: it has greeted.
+    greeting: Option<Greeting>,
     _seat: OwnedSemaphorePermit,
 }
 
+/// What is missing of a greeting.
+struct Greeting {
+    left: usize,
+    until: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
 impl<S> Guest<S> {
-    fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
+    fn new(stream: S, seat: OwnedSemaphorePermit, place: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
-            greeting: Some((GREETING_BYTES, Box::pin(sleep(GREETING_MAX)))),
+            greeting: Some(Greeting {
+                left: GREETING_BYTES,
+                until: Box::pin(sleep(GREETING_MAX)),
+                _place: place,
+            }),
             _seat: seat,
         }
     }
 
     fn heard(&mut self, bytes: usize) {
-        if let Some((left, _)) = &mut self.greeting {
-            *left = left.saturating_sub(bytes);
-            if *left == 0 {
+        if let Some(greeting) = &mut self.greeting {
+            greeting.left = greeting.left.saturating_sub(bytes);
+            if greeting.left == 0 {
                 self.greeting = None;
             }
         }
@@ -75,11 +97,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
             self.heard(buffer.filled().len() - before);
             return Poll::Ready(read);
         }
-        let Some((_, until)) = &mut self.greeting else {
+        let Some(greeting) = &mut self.greeting else {
             return Poll::Pending;
         };
         let late = |()| Err(io::ErrorKind::TimedOut.into());
-        until.as_mut().poll(context).map(late)
+        greeting.until.as_mut().poll(context).map(late)
     }
 }
 
@@ -145,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn who_comes_when_all_places_are_taken_is_shut_out_until_one_is_free() {
         let (listener, address) = opened().await;
-        let mut door = Box::pin(guests(incoming(listener), 2));
+        let mut door = Box::pin(guests(incoming(listener), (2, 2)));
         let mut callers = Vec::new();
         for _ in 0..3 {
             callers.push(TcpStream::connect(address).await.expect("it listens"));
@@ -169,7 +191,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_begin_to_speak_is_shown_out_and_who_did_may_be_silent() {
         let (listener, address) = opened().await;
-        let mut door = Box::pin(guests(incoming(listener), 2));
+        let mut door = Box::pin(guests(incoming(listener), (2, 2)));
         let (mut word, mut read) = ([0; 64], Vec::new());
         for greeting in [
             &b"PRI * HTTP/2.0\r\n\r\nSM"[..],

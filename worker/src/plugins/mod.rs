@@ -71,6 +71,15 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// Calls of one plugin to the engine at the same time.
 const ENGINE_CALLS_MAX: u32 = 256;
 
+/// What a plugin may send of one message before it is read, in bytes.
+const ENGINE_STREAM_WINDOW: u32 = 64 * 1024;
+/// The same of all messages of its connection.
+const ENGINE_CONNECTION_WINDOW: u32 = 128 * 1024;
+/// How often whoever is connected is asked to show that they are there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// Who has not answered by then is shown out.
+const PONG_MAX: Duration = Duration::from_secs(10);
+
 /// Where plugins are, and what they are given.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -211,12 +220,17 @@ impl Plugins {
         let service = call_back::Service(Arc::clone(&self.common));
         let service = EngineServer::new(Arc::new(service), ENGINE_CALL_MAX);
         let closing = CancellationToken::new();
+        let seats = self.common.config.connections;
         let serving = Server::builder()
             .max_concurrent_streams(ENGINE_CALLS_MAX)
             .http2_max_header_list_size(16 * 1024)
+            .initial_stream_window_size(ENGINE_STREAM_WINDOW)
+            .initial_connection_window_size(ENGINE_CONNECTION_WINDOW)
+            .http2_keepalive_interval(Some(PING_EVERY))
+            .http2_keepalive_timeout(Some(PONG_MAX))
             .add_service(service)
             .serve_with_incoming_shutdown(
-                door::guests(incoming, door::GUESTS_MAX),
+                door::guests(incoming, (seats, seats.div_ceil(4))),
                 closing.cancelled(),
             );
         let mut serving = pin!(serving);

@@ -96,6 +96,10 @@ impl Default for Remotes {
 }
 
 impl Remotes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.borrow().is_empty()
+    }
+
     /// One more, in the place of an older registration of the same instance. `false`: there are too many.
     pub(super) fn put(&self, remote: &Arc<Remote>) -> bool {
         let put = self.live.send_if_modified(|live| {
