@@ -440,3 +440,67 @@ fn the_configuration_is_shown_without_its_secrets() {
     assert!(!done.out.contains("canary"), "{}", done.out);
     assert!(done.out.contains("MIRACTL_TOKEN"), "{}", done.out);
 }
+
+#[test]
+fn no_command_line_that_is_broken_in_any_way_is_sent() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let server = Server::start(|_, _| problem(500, "nothing may be asked"));
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let long = "x".repeat(100_000);
+    let lines: [&[&[u8]]; 14] = [
+        &[b"nothing"],
+        &[b"run"],
+        &[b"run", b"get"],
+        &[b"run", b"get", b""],
+        &[b"run", b"get", long.as_bytes()],
+        &[b"run", b"list", b"--limit", b"x"],
+        &[b"run", b"list", b"--limit=-1"],
+        &[b"run", b"list", b"--since", b"yesterday"],
+        &[b"run", b"list", b"--statsu", b"failed"],
+        &[b"run", b"list", b"--status=\xff"],
+        &[b"\xff"],
+        &[b"-o", b"xml", b"status"],
+        &[b"workflow", b"run", b"x", b"--timeout=-1s"],
+        &[b"apply", b"-f", b"no-such-file"],
+    ];
+    for line in lines {
+        let words = line.iter().map(|word| std::ffi::OsStr::from_bytes(word));
+        let mut command = miractl(&server.url, home.path());
+        let output = command.args(words).output().expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line:?}: {told}");
+        assert!(output.stdout.is_empty(), "{line:?}");
+        assert!(!told.contains("panicked"), "{line:?}: {told}");
+    }
+}
+
+#[test]
+fn no_file_of_its_own_that_is_broken_in_any_way_is_taken() {
+    let server = empty();
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let folder = home.path().join("config");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let utf16: Vec<u8> = "contexts: {}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let files: [&[u8]; 7] = [
+        b"contexts: [",
+        b"contexts: 7\n",
+        b"contextz: {}\n",
+        b"current_context: a\ncurrent_context: b\n",
+        b"current_context: \xff\xfe",
+        &utf16,
+        &[b'['; 100_000],
+    ];
+    for file in files {
+        std::fs::write(folder.join("config.yaml"), file).expect("writable");
+        let mut command = miractl(&server.url, home.path());
+        command.env("MIRACTL_CONFIG", &folder);
+        let output = command.args(["run", "list"]).output().expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        let shown = String::from_utf8_lossy(&file[..file.len().min(40)]);
+        assert_eq!(output.status.code(), Some(2), "{shown:?}: {told}");
+        assert!(told.contains("config.yaml"), "{shown:?}: {told}");
+    }
+}

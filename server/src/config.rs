@@ -40,8 +40,11 @@ pub(crate) fn parse() -> anyhow::Result<Args> {
         Some(path) => read(path)?,
         None => Vec::new(),
     };
-    let filled = command.clone();
-    let filled = filled.mut_subcommand(verb, |verb| with_defaults(verb, &settings));
+    let mut filled = command.clone();
+    // A word that is none of ours is a verb to clap all the same.
+    if command.find_subcommand(verb).is_some() {
+        filled = filled.mut_subcommand(verb, |verb| with_defaults(verb, &settings));
+    }
     let matches = filled.get_matches();
     let mut args = Args::from_arg_matches(&matches)?;
     if let (Verb::Config(config), Some((verb, given))) = (&mut args.verb, matches.subcommand()) {
@@ -145,6 +148,10 @@ fn add_all(
     (found, faults): (&mut Vec<Setting>, &mut Faults),
 ) {
     for entry in entries {
+        if faults.0.len() >= yaml::PROBLEMS_MAX {
+            // Nobody reads more at once, and each is compared with every name there is.
+            return;
+        }
         let key = format!("{prefix}{}", entry.key);
         let id = key.replace('.', "_");
         let known = keys(all);

@@ -3,7 +3,10 @@
 use anyhow::Result;
 use mirastack_tests::program;
 use mirastack_tests::story::root;
+use mirastack_tests::wait::PATIENCE;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Output;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -180,4 +183,120 @@ async fn the_documented_file_names_every_setting_with_its_default() {
             "{key} is not in docs/mirastack.yaml"
         );
     }
+}
+
+/// Files that are none, and what is said about them.
+fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let many: String = (0..40_000).map(|n| format!("k{n}: 1\n")).collect();
+    let utf16 = "keep: 5d\n".encode_utf16().flat_map(u16::to_le_bytes);
+    vec![
+        ("malformed", b"http: [".to_vec(), "not YAML"),
+        ("oversized", vec![b'#'; 1024 * 1024 + 1], "is longer than"),
+        ("nested", vec![b'['; 100_000], "nested more than 64 deep"),
+        (
+            "wrong types",
+            b"http: {a: 1}\nkeep: [[1]]\n".to_vec(),
+            "a mapping cannot stand here",
+        ),
+        (
+            "unknown names",
+            many.into_bytes(),
+            "there is no setting `k99`",
+        ),
+        ("no UTF-8", b"http: \xff\xfe".to_vec(), "valid UTF-8"),
+        (
+            "UTF-16",
+            [0xff, 0xfe].into_iter().chain(utf16).collect(),
+            "valid UTF-8",
+        ),
+        ("zeros", vec![0; 1_000], "not YAML"),
+        (
+            "duplicate keys",
+            b"keep: 1d\nkeep: 2d\n".to_vec(),
+            "written twice",
+        ),
+        (
+            "an alias",
+            b"http: &a x\ngrpc: *a\n".to_vec(),
+            "aliases are not supported",
+        ),
+        (
+            "a tag",
+            b"http: !!str x\n".to_vec(),
+            "tags are not supported",
+        ),
+        (
+            "two documents",
+            b"keep: 1d\n---\nkeep: 1d\n".to_vec(),
+            "one document",
+        ),
+        (
+            "a number that is too large",
+            b"keep_runs: 99999999999999999999999\n".to_vec(),
+            "too large",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn no_file_that_is_broken_in_any_way_is_taken_or_does_harm() {
+    for (name, bytes, says) in broken() {
+        let desk = Desk::new("");
+        fs::write(desk.file(), bytes).expect("writable");
+        let file = desk.file();
+        let args = ["--config", file.as_str()];
+        let output = tokio::time::timeout(PATIENCE, desk.config(&args, &[])).await;
+        let output = output.expect("it is told in time").expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            matches!(output.status.code(), Some(1 | 2)),
+            "{name}: {told}"
+        );
+        assert!(told.contains(says), "{name}: {told}");
+        assert!(told.len() < 64 * 1024 && output.stdout.is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn no_command_line_that_is_broken_in_any_way_is_taken_or_does_harm() {
+    let long = "x".repeat(100_000);
+    let lines: [(&str, &[&str]); 12] = [
+        ("no command", &["nothing"]),
+        ("one that comes later", &["gateway"]),
+        ("an unknown name", &["dev", "--nothing"]),
+        ("a word too many", &["dev", "extra"]),
+        ("a wrong type", &["dev", "--http", "x"]),
+        ("a wrong word", &["dev", "--log-format", "xml"]),
+        ("nothing for a time", &["dev", "--keep", ""]),
+        ("oversized", &["dev", "--keep", &long]),
+        ("a number below", &["dev", "--keep-runs=-1"]),
+        ("the same twice", &["dev", "--keep", "1d", "--keep", "2d"]),
+        ("what is needed is missing", &["restore"]),
+        ("before the command", &["--data", "x"]),
+    ];
+    for (name, line) in lines {
+        let output = mirastack(line.iter().map(OsStr::new)).await;
+        refused(name, &output);
+    }
+    for line in [&[&b"\xff"[..]][..], &[b"dev", b"--http", b"\xff\xfe"]] {
+        let line = line.iter().map(|word| OsStr::from_bytes(word));
+        refused("no UTF-8", &mirastack(line).await);
+    }
+}
+
+async fn mirastack(args: impl Iterator<Item = &OsStr>) -> Output {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = program::alone(&program::built("mirastack").expect("built"), home.path());
+    command.args(args);
+    let output = tokio::time::timeout(PATIENCE, Command::from(command).output()).await;
+    output.expect("it ends by itself").expect("it runs")
+}
+
+fn refused(name: &str, output: &Output) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{name}: {told}");
+    assert!(
+        output.stdout.is_empty() && !told.contains("panicked"),
+        "{name}: {told}"
+    );
 }
