@@ -74,8 +74,7 @@ async fn invoke(
     origin: Origin,
     Path((agent, action)): Path<(String, String)>,
     OriginalUri(uri): OriginalUri,
-    held: Held,
-    headers: HeaderMap,
+    (held, headers): (Held, HeaderMap),
     body: Bytes,
 ) -> Result<Response, Problem> {
     let submit = Submit::new(&gate, &caller, (&headers, uri.path(), &body))?;

@@ -130,8 +130,7 @@ async fn create(
     origin: Origin,
     Path(name): Path<String>,
     OriginalUri(uri): OriginalUri,
-    held: Held,
-    headers: HeaderMap,
+    (held, headers): (Held, HeaderMap),
     body: Bytes,
 ) -> Result<Response, Problem> {
     let submit = Submit::new(&gate, &caller, (&headers, uri.path(), &body))?;
