@@ -13,10 +13,11 @@ SEEDS ?= 2000
 FROM ?= 0
 BLOWS ?= 500
 CUTS ?= 100
+SEED ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts loadtest gate
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts schemathesis loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,6 +73,9 @@ powercuts: servers build ## CUTS=100 cuts of the power around real work, a full 
 	MIRASTACK_CHAOS=$(CUTS) cargo test --locked --workspace --test chaos -- power_cuts --nocapture
 	cargo test --locked --workspace --test chaos -- full_disks --nocapture
 	scripts/planted cargo test --locked --workspace --test chaos -- without_sync --nocapture
+
+schemathesis: build ## requests made from the description of the API, 2,000 and more (SEED=2)
+	MIRASTACK_SCHEMATHESIS_SEED=$(SEED) cargo test --locked --package mirastack-tests --test schemathesis -- --nocapture
 
 loadtest: ## throughput and latency over HTTP, on an optimised build (ARGS=--help)
 	cargo build --locked --release --workspace --bins

@@ -3,6 +3,7 @@
 mod alert;
 mod backup;
 mod config;
+mod described;
 mod ending;
 mod first_start;
 mod github;
@@ -11,6 +12,7 @@ mod judge;
 mod metrics;
 mod questions;
 mod secrets;
+mod siege;
 mod tamper;
 mod tls;
 mod trouble;

@@ -19,13 +19,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Somebody who signs certificates.
-struct Signer {
+pub(crate) struct Signer {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Signer {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,7 +35,7 @@ impl Signer {
     }
 
     /// A certificate for this machine, and its key.
-    fn sign(&self) -> Result<(String, String)> {
+    pub(crate) fn sign(&self) -> Result<(String, String)> {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(["127.0.0.1".to_owned()])?;
         Ok((

@@ -1,0 +1,58 @@
+//! Slow peers, and too many of them, against the whole process.
+
+use crate::tls::Signer;
+use anyhow::ensure;
+use mirastack_tests::mirastack::{Mirastack, Setup};
+use mirastack_tests::wait::until;
+use mirastack_tests::{person, siege};
+use rustix::process::{Resource, Rlimit, prlimit};
+use serde_json::json;
+use std::fs;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_that_send_a_byte_a_second_are_closed_and_nobody_else_notices() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = Signer::new().and_then(|s| s.sign()).expect("signed");
+    let named = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(named("cert.pem"), cert).expect("writable");
+    fs::write(named("key.pem"), key).expect("writable");
+    let setup = Setup::default()
+        .env("MIRASTACK_TLS_CERT", &named("cert.pem"))
+        .env("MIRASTACK_TLS_KEY", &named("key.pem"));
+    siege::slow(setup).await;
+}
+
+#[tokio::test]
+async fn connections_that_take_every_descriptor_do_not_end_the_process() {
+    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+    let api = server.api().await.expect("the first key works");
+    let pid = server.process().pid();
+    let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
+    let taken = || fs::read_dir(&folder).map(Iterator::count);
+    let most = taken().expect("it is alive") + 40;
+    let limit = Rlimit {
+        current: Some(most as u64),
+        maximum: Some(most as u64),
+    };
+    prlimit(Some(pid), Resource::Nofile, limit).expect("it is ours");
+    let mut open = Vec::new();
+    for port in [server.grpc(), server.http()].repeat(60) {
+        open.push(TcpStream::connect(port).await.expect("it listens"));
+    }
+    until("the last descriptor", async || {
+        ensure!(taken()? >= most, "{} of {most} are taken", taken()?);
+        Ok(())
+    })
+    .await
+    .expect("they are taken");
+    drop(open);
+    // Its READ takes an agent, which registers on the one port.
+    let run = until("a run", async || {
+        person::starts(&api, "hello", &json!({})).await
+    });
+    let run = run.await.expect("it is accepted");
+    let asked = person::asked(&api, &run).await;
+    asked.expect("its READ was done");
+}
