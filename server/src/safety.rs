@@ -107,10 +107,10 @@ mod tests {
 
     fn found_in(words: &[&str], root_key: Option<&str>) -> Vec<String> {
         let words = ["mirastack", "dev"].iter().chain(words);
-        match Args::parse_from(words).verb {
-            Verb::Dev(dev) => found(&dev, root_key),
-            other => panic!("{other:?}"),
-        }
+        let Verb::Dev(dev) = Args::parse_from(words).verb else {
+            panic!("another verb")
+        };
+        found(&dev, root_key)
     }
 
     #[test]

@@ -8,7 +8,6 @@ use mirastack_tests::{person, siege};
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::json;
 use std::fs;
-use std::time::Duration;
 use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]

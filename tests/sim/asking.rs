@@ -28,7 +28,7 @@ impl Agent {
         if chance >= ASKING {
             return;
         }
-        let permission = if chance % 2 == 0 {
+        let permission = if chance.is_multiple_of(2) {
             Permission::Modify
         } else {
             Permission::Admin
