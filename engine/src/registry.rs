@@ -30,7 +30,8 @@ use crate::manifest::{Action, ActionName, Manifest, Pinned};
 use crate::principal::{Principal, Role};
 use crate::time::Timestamp;
 
-/// The key of the present life's name: 32 hexadecimal digits, new with each restore of a backup, absent in the first.
+/// The key of the present life's name: 32 hexadecimal digits, `-` and when it began, in milliseconds; new with each
+/// restore of a backup, absent in the first.
 pub const INCARNATION: &str = "incarnation";
 
 /// A kind of thing in the registry: the first part of its key.

@@ -28,7 +28,7 @@ mod unwanted;
 
 pub use config::{Config, Place, Start};
 pub use janitor::Janitor;
-pub use restored::park_restored;
+pub use restored::{begin_life, life_began};
 
 /// An owner of shards.
 pub struct Scheduler {

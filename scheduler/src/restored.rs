@@ -1,21 +1,48 @@
-//! Runs out of a backup: parked before anybody owns them.
+//! Another life of the data, out of a backup: it gets a name, and its runs are parked before anybody owns them.
 
 use engine::id::{RunKey, Shard};
 use engine::record::Cause;
+use engine::registry::INCARNATION;
 use engine::run::{Run, Stamp};
 use engine::time::Timestamp;
 use futures::{StreamExt, TryStreamExt, stream};
+use store::port::Expect;
 use store::{Backend, Error};
 
 /// Runs that are parked at the same time: as many as one commit takes.
 const AT_ONCE: usize = 256;
 
-/// Parks every open run of these shards, and answers how many they are. `backup` is when the backup was made that the
-/// store was restored from. A damaged run is left to its owner, who parks it for that.
+/// Gives this life of the data a name, parks every open run of these shards, and answers how many they are. `backup` is
+/// when the backup was made that the store was restored from. A damaged run is left to its owner, who parks it for that.
 ///
 /// # Errors
 /// The store's; it may be called again then.
-pub async fn park_restored(
+pub async fn begin_life(
+    backend: &Backend,
+    shards: &[Shard],
+    backup: Timestamp,
+) -> Result<usize, Error> {
+    name_life(backend).await?;
+    park_restored(backend, shards, backup).await
+}
+
+/// When the life of this name began. The first has no name, and began with the data.
+#[must_use]
+pub fn life_began(name: &str) -> Option<Timestamp> {
+    let (_, began) = name.split_once('-')?;
+    began.parse().ok().map(Timestamp::from_millis)
+}
+
+async fn name_life(backend: &Backend) -> Result<(), Error> {
+    let before = backend.registry.get(INCARNATION).await?;
+    let expect = before.map_or(Expect::Absent, |item| Expect::Revision(item.revision));
+    let now = backend.clock.now().millis();
+    let name = format!("{}-{now}", backend.random.nonce());
+    let named = backend.registry.put(INCARNATION, name.as_bytes(), expect);
+    named.await.map(drop)
+}
+
+async fn park_restored(
     backend: &Backend,
     shards: &[Shard],
     backup: Timestamp,

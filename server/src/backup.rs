@@ -8,7 +8,6 @@ use engine::registry::INCARNATION;
 use store::Backend;
 use store::clock::{Clock, ProcessClock};
 use store::embedded::{About, Options, Restoring, back_up};
-use store::port::Expect;
 
 use crate::args::{BackUp, Restore};
 use crate::config::ROOT_KEY;
@@ -53,22 +52,10 @@ pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
 
 /// A new name for this life, and no run that goes on by itself.
 async fn begin_life(restoring: &Restoring) -> anyhow::Result<usize> {
-    let backend = &restoring.backend;
-    name_life(backend).await?;
     let shards: Vec<Shard> = (0..dev::SHARDS).map(Shard).collect();
-    let parked = scheduler::park_restored(backend, &shards, restoring.about.made_at).await;
-    parked.context("the open runs could not be parked")
-}
-
-async fn name_life(backend: &Backend) -> anyhow::Result<()> {
-    let before = backend.registry.get(INCARNATION).await?;
-    let expect = before.map_or(Expect::Absent, |item| Expect::Revision(item.revision));
-    let name = backend.random.nonce().to_string();
-    backend
-        .registry
-        .put(INCARNATION, name.as_bytes(), expect)
-        .await?;
-    Ok(())
+    let made_at = restoring.about.made_at;
+    let begun = scheduler::begin_life(&restoring.backend, &shards, made_at).await;
+    begun.context("the open runs could not be parked")
 }
 
 /// The name of this life, empty in the first.

@@ -164,6 +164,14 @@ impl Core {
         thread.await.map_err(broken)?
     }
 
+    /// Looks at what is stored, where that is at hand on the caller's thread: the store is inline and open.
+    pub(super) fn inline<T>(&self, look: impl FnOnce(&Connection) -> T) -> Option<T> {
+        match &self.writing {
+            Writing::Inline(writer) => lock(writer).as_ref().map(|writer| look(&writer.conn)),
+            Writing::Queue(_) => None,
+        }
+    }
+
     /// Where a new message for a shard is told.
     pub(super) fn letters(&self, shard: Shard) -> watch::Sender<()> {
         let mut letters = lock(&self.letters);

@@ -22,6 +22,7 @@ mod history;
 mod inbox;
 mod jobs;
 mod journal;
+mod kept;
 mod keys;
 mod live;
 mod memory;
@@ -46,6 +47,7 @@ use self::commit::{Writer, identity_of};
 use self::committer::QUEUE;
 use self::core::{Core, Known, Writing, lock};
 use self::folder::Folder;
+pub use self::kept::{Again, Kept};
 pub use self::options::{OpenError, Options, Place};
 pub use self::restore::Restoring;
 use self::room::Full;
@@ -218,12 +220,21 @@ fn inline(writer: Writer, options: Options, origin: Origin) -> (Backend, Handle)
 fn writer(file: Option<&Path>, options: &Options) -> Result<Writer, OpenError> {
     let path = file.map_or_else(memory_path, Path::to_owned);
     let conn = schema::connect(file, options.cache_bytes).map_err(|e| schema::failed(&path, &e))?;
-    let counters = schema::prepare(&conn, &path, options)?;
+    let identity = file.and_then(identity_of);
+    Ok(Writer {
+        identity,
+        ..writer_over(conn, path, options)?
+    })
+}
+
+/// The same over a connection that is there.
+fn writer_over(conn: Connection, file: PathBuf, options: &Options) -> Result<Writer, OpenError> {
+    let counters = schema::prepare(&conn, &file, options)?;
     Ok(Writer {
         conn,
         counters,
-        identity: file.and_then(identity_of),
-        file: path,
+        identity: None,
+        file,
         fatal: Arc::clone(&options.fatal),
         dead: None,
         full: Full::default(),

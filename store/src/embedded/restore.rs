@@ -93,7 +93,7 @@ impl std::fmt::Debug for Restoring {
 }
 
 /// Runs that are damaged, and how.
-type Damaged = Vec<(RunKey, String)>;
+pub(super) type Damaged = Vec<(RunKey, String)>;
 
 fn open_inside(
     file: &Path,
@@ -202,12 +202,19 @@ fn prepare(file: &Path, data: &Path) -> Result<Damaged, BackupError> {
     let sql = |error: rusqlite::Error| BackupError::Open(schema::failed(data, &error));
     let conn = schema::connect(Some(data), CHUNK).map_err(sql)?;
     schema::check_version(&conn, data)?;
-    let counters = Counters::load(&conn).map_err(sql)?;
-    let counters = counters.ok_or_else(|| damaged(file, "its counters are damaged"))?;
     conn.pragma_update(None, "journal_mode", "WAL")
         .map_err(sql)?;
-    leap(counters).store(&conn).map_err(sql)?;
-    look_at_runs(&conn).map_err(sql)
+    let begun = another_life(&conn).map_err(sql)?;
+    begun.ok_or_else(|| damaged(file, "its counters are damaged"))
+}
+
+/// Lets every counter leap, and looks at every run; `None`: the counters are damaged.
+pub(super) fn another_life(conn: &Connection) -> rusqlite::Result<Option<Damaged>> {
+    let Some(counters) = Counters::load(conn)? else {
+        return Ok(None);
+    };
+    leap(counters).store(conn)?;
+    look_at_runs(conn).map(Some)
 }
 
 fn leap(counters: Counters) -> Counters {
