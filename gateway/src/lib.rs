@@ -38,6 +38,7 @@ pub mod bootstrap;
 
 use std::sync::Arc;
 
+use engine::time::Timestamp;
 use store::Backend;
 use store::seal::RootKey;
 use tokio::net::TcpListener;
@@ -65,6 +66,9 @@ pub struct Parts {
     pub components: Vec<Arc<dyn Component>>,
     /// What `/metrics` shows; `None`: the route answers 503.
     pub metrics: Option<PrometheusHandle>,
+    /// When the present life of the data began, if it is out of a backup. A run that was planned before that is not
+    /// created: it may have been, in the time that the backup does not know of.
+    pub life_began: Option<Timestamp>,
     /// Who lets connections in; `None`: everybody comes in as they are.
     pub door: Option<Arc<dyn Door>>,
 }

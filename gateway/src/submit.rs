@@ -243,8 +243,10 @@ impl Gate {
     }
 
     /// Whether a run of that id may still be created. After that, whoever finds its key without a run plans another id,
-    /// and both must not become runs.
+    /// and both must not become runs. What was planned in another life of the data may have been a run then.
     pub(crate) fn may_create(&self, run: engine::id::RunId) -> bool {
-        self.now().millis_since(run.created_at()) < CREATE_WITHIN_MS
+        let planned = run.created_at();
+        let in_this_life = self.parts.life_began.is_none_or(|began| planned >= began);
+        in_this_life && self.now().millis_since(planned) < CREATE_WITHIN_MS
     }
 }

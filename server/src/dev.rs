@@ -389,6 +389,7 @@ fn make_gateway(ground: &Ground) -> Gateway {
             .chain(ground.components.iter().cloned())
             .collect(),
         metrics: Some(ground.metrics.clone()),
+        life_began: scheduler::life_began(&ground.life),
         door: ground.doors.as_ref().map(|doors| doors.http.clone()),
     };
     Gateway::new(config, ground.backend.clone(), parts)

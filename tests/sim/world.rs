@@ -132,6 +132,7 @@ impl World {
             agent_health: Arc::new(Nobody),
             components: Vec::new(),
             metrics: None,
+            life_began: None,
             door: None,
         };
         let gateway = Gateway::new(gateway::Config::default(), self.ports(life), parts);

@@ -91,6 +91,7 @@ pub(crate) fn parts() -> Parts {
         agent_health: Arc::new(Healthy),
         components: Vec::new(),
         metrics: None,
+        life_began: None,
         door: None,
     }
 }
