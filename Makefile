@@ -14,7 +14,12 @@ FROM ?= 0
 BLOWS ?= 500
 CUTS ?= 100
 SEED ?= 2
+ONCE ?=
+KILLS ?= 200
 ARGS ?=
+
+# A server that does not wait for its disk must lose something when the power is cut.
+WITHOUT_SYNC := scripts/without-sync cargo test --locked --workspace --test chaos -- without_sync --nocapture
 
 .DEFAULT_GOAL := help
 .PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts schemathesis loadtest gate
@@ -27,10 +32,12 @@ build: ## the programs, as the tests use them (for use: cargo build --release)
 
 test: servers build ## every test, those against the real Prometheus and Alertmanager included
 	cargo test --locked --workspace
-	scripts/planted
+	SEEDS=2000 scripts/sim --nocapture
+	MIRASTACK_CHAOS=1 $(WITHOUT_SYNC)
 
 planted: ## the planted defects, and the invariant of the simulation that catches each (DEFECT=name: one)
-	scripts/planted
+	scripts/sim planted --nocapture
+	MIRASTACK_CHAOS=1 $(WITHOUT_SYNC)
 
 check: lint test ## what a change must pass: lint and test
 
@@ -63,8 +70,8 @@ servers: ## makes sure of Prometheus and Alertmanager: on PATH, else from Debian
 demo: servers build ## a real alert becomes an approved silence, before your eyes (ARGS=--yes, DEMO_HOLD=1)
 	@cargo run --locked --quiet --package mirastack-tests --bin demo -- $(ARGS)
 
-sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0
-	SEEDS=$(SEEDS) FROM=$(FROM) cargo test --locked --profile sim --package mirastack-tests --test sim -- --nocapture
+sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0, each twice (ONCE=1: once)
+	SEEDS=$(SEEDS) FROM=$(FROM) ONCE=$(ONCE) scripts/sim every_seed --nocapture
 
 chaos: servers build ## BLOWS=500 kills and stops of the server, of plugins and of both, around real work
 	MIRASTACK_CHAOS=$(BLOWS) cargo test --locked --workspace --test chaos -- signals --nocapture
@@ -72,7 +79,7 @@ chaos: servers build ## BLOWS=500 kills and stops of the server, of plugins and 
 powercuts: servers build ## CUTS=100 cuts of the power around real work, a full disk again and again, and cuts without sync, which must lose
 	MIRASTACK_CHAOS=$(CUTS) cargo test --locked --workspace --test chaos -- power_cuts --nocapture
 	cargo test --locked --workspace --test chaos -- full_disks --nocapture
-	scripts/planted cargo test --locked --workspace --test chaos -- without_sync --nocapture
+	$(WITHOUT_SYNC)
 
 schemathesis: build ## requests made from the description of the API, 2,000 and more (SEED=2)
 	MIRASTACK_SCHEMATHESIS_SEED=$(SEED) cargo test --locked --package mirastack-tests --test schemathesis -- --nocapture

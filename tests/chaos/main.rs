@@ -57,7 +57,7 @@ async fn full_disks_however_often_lose_nothing_accepted_and_nothing_is_done_twic
     judge(&plan(FULLS, seed(), &kinds, &LASTS), &site).await;
 }
 
-/// `MIRASTACK_CHAOS_SERVER` names a server that does not wait for its disk: `scripts/planted` builds it.
+/// `MIRASTACK_CHAOS_SERVER` names a server that does not wait for its disk: `scripts/without-sync` builds it.
 #[tokio::test]
 async fn without_sync_cuts_of_the_power_lose_what_was_accepted_and_that_is_seen() {
     let server = std::env::var_os("MIRASTACK_CHAOS_SERVER");
