@@ -14,13 +14,14 @@ use engine::record::Record;
 use engine::registry::{ApiKey, Kind, SavedHook, decode, name_of};
 use futures::FutureExt;
 use store::clock::{Clock, Random};
-use store::embedded::{Embedded, Handle, Options, Place};
+use store::embedded::{Embedded, Handle, Kept, Options, Place};
 use store::port::{Change, Entry, Expect, Heard, Item, Message, NewRun, Offered, OpenRuns, Queue};
 use store::{Backend, Error, Inbox, Jobs, Journal, Memory, Registry};
 use tokio::sync::Notify;
 
 use crate::exchange::Exchange;
 use crate::judge::{Judge, Moment};
+use crate::roles::SHARDS;
 use crate::time::{SimClock, SimRandom};
 use crate::trace::Trace;
 
@@ -30,7 +31,7 @@ pub(crate) struct Ground {
     trace: Arc<Trace>,
     clock: Arc<SimClock>,
     random: Arc<SimRandom>,
-    bell: Arc<Bell>,
+    bells: Arc<Bells>,
     jobs: Arc<Exchange<dyn Jobs>>,
     memory: Arc<Exchange<dyn Memory>>,
     /// What the memory was before it was lost.
@@ -51,7 +52,7 @@ impl Ground {
         Self {
             judge,
             trace,
-            bell: Arc::default(),
+            bells: Arc::default(),
             jobs: Exchange::new(backend.jobs.clone()),
             memory: Exchange::new(backend.memory.clone()),
             old_memory: Mutex::default(),
@@ -66,7 +67,7 @@ impl Ground {
     pub(crate) fn backend(&self) -> Backend {
         let open = self.open.lock().expect("nobody panics with it");
         let inner = open.0.clone();
-        let (judge, clock, bell) = (&self.judge, &self.clock, &self.bell);
+        let (judge, clock, bells) = (&self.judge, &self.clock, &self.bells);
         Backend {
             journal: Arc::new(SeenJournal {
                 inner: inner.journal.clone(),
@@ -74,17 +75,17 @@ impl Ground {
                 judge: judge.clone(),
                 trace: self.trace.clone(),
                 clock: clock.clone(),
-                bell: bell.clone(),
+                bells: bells.clone(),
             }),
             inbox: Arc::new(SeenInbox {
                 inner: inner.inbox.clone(),
-                bell: bell.clone(),
+                bells: bells.clone(),
             }),
             registry: Arc::new(SeenRegistry {
                 inner: inner.registry.clone(),
                 judge: judge.clone(),
                 clock: clock.clone(),
-                bell: bell.clone(),
+                bells: bells.clone(),
             }),
             jobs: Arc::new(SeenJobs {
                 inner: self.jobs.clone(),
@@ -107,6 +108,25 @@ impl Ground {
         self.jobs.put(backend.jobs.clone());
         self.memory.put(backend.memory.clone());
         *open = (backend, Some(handle));
+    }
+
+    /// What a backup of this moment holds.
+    pub(crate) fn keep(&self) -> Kept {
+        let open = self.open.lock().expect("nobody panics with it");
+        let handle = open.1.as_ref().expect("it is only taken to be put back");
+        handle.keep().expect("memory is free")
+    }
+
+    /// The store is lost. What is there now is what the backup holds, in which the records of these runs are damaged.
+    pub(crate) fn restore(&self, kept: Kept, damaged: BTreeSet<RunKey>) {
+        let mut open = self.open.lock().expect("nobody panics with it");
+        open.1.take().expect("it is put back below").close();
+        let options = options(&self.clock, &self.random);
+        let again = kept.restore(options).expect("what was kept opens");
+        self.jobs.put(again.backend.jobs.clone());
+        self.memory.put(again.backend.memory.clone());
+        *self.damaged.lock() = damaged;
+        *open = (again.backend, Some(again.handle));
     }
 
     /// The queues are lost, and nothing else.
@@ -154,8 +174,15 @@ fn options(clock: &Arc<SimClock>, random: &Arc<SimRandom>) -> Options {
     }
 }
 
-/// Wakes those who wait for the store, in the order in which they began to. (The store's own way wakes them in an order
-/// that the runtime draws by lot.)
+/// Wakes those who wait for the store, in the order in which they began to, and nobody else. (The store's own way wakes
+/// them in an order that the runtime draws by lot.)
+#[derive(Default)]
+struct Bells {
+    new_runs: [Bell; SHARDS as usize],
+    inbox: [Bell; SHARDS as usize],
+    registry: Bell,
+}
+
 #[derive(Default)]
 struct Bell(Notify);
 
@@ -177,6 +204,10 @@ impl Bell {
             rung.await;
         }
     }
+}
+
+fn place(shard: Shard) -> usize {
+    usize::from(shard.0)
 }
 
 /// Runs whose stored records are damaged.
@@ -208,7 +239,7 @@ struct SeenJournal {
     judge: Arc<Judge>,
     trace: Arc<Trace>,
     clock: Arc<SimClock>,
-    bell: Arc<Bell>,
+    bells: Arc<Bells>,
 }
 
 #[async_trait]
@@ -224,7 +255,9 @@ impl Journal for SeenJournal {
             format_args!("stored {run} {n} for {cause}: {}", names.join(", ")),
         );
         self.judge.appended(self.clock.now(), record, events, hash);
-        self.bell.ring();
+        if record.n == 1 {
+            self.bells.new_runs[place(run.shard())].ring();
+        }
         Ok(hash)
     }
 
@@ -253,21 +286,21 @@ impl Journal for SeenJournal {
             let inner = self.inner.clone();
             async move { inner.new_runs(shard, sequence, max).await }.boxed()
         };
-        self.bell.until(ask).await
+        self.bells.new_runs[place(shard)].until(ask).await
     }
 }
 
 /// Wakes who waits for commands.
 struct SeenInbox {
     inner: Arc<dyn Inbox>,
-    bell: Arc<Bell>,
+    bells: Arc<Bells>,
 }
 
 #[async_trait]
 impl Inbox for SeenInbox {
     async fn send(&self, shard: Shard, message: &Message) -> Result<(), Error> {
         self.inner.send(shard, message).await?;
-        self.bell.ring();
+        self.bells.inbox[place(shard)].ring();
         Ok(())
     }
 
@@ -281,7 +314,7 @@ impl Inbox for SeenInbox {
             let inner = self.inner.clone();
             async move { inner.receive(shard, sequence, max).await }.boxed()
         };
-        self.bell.until(ask).await
+        self.bells.inbox[place(shard)].until(ask).await
     }
 
     async fn settle(&self, shard: Shard, sequences: &[u64]) -> Result<(), Error> {
@@ -336,7 +369,7 @@ struct SeenRegistry {
     inner: Arc<dyn Registry>,
     judge: Arc<Judge>,
     clock: Arc<SimClock>,
-    bell: Arc<Bell>,
+    bells: Arc<Bells>,
 }
 
 #[async_trait]
@@ -355,7 +388,7 @@ impl Registry for SeenRegistry {
             let moment = Moment::Role { who: &who, role };
             self.judge.see(self.clock.now(), &moment);
         }
-        self.bell.ring();
+        self.bells.registry.ring();
         Ok(revision)
     }
 
@@ -368,7 +401,7 @@ impl Registry for SeenRegistry {
             let (inner, prefix) = (self.inner.clone(), prefix.to_owned());
             async move { inner.watch(&prefix, revision).await }.boxed()
         };
-        self.bell.until(ask).await
+        self.bells.registry.until(ask).await
     }
 }
 

@@ -66,6 +66,12 @@ pub(crate) enum Moment<'a> {
         id: CommandId,
         command: &'a Command,
     },
+    /// The store is lost, and another life of it begins out of a backup. What is known of it is what was known when the
+    /// backup was made.
+    Restored {
+        /// What is not as it was then.
+        differs: &'a [String],
+    },
     /// An owner of shards stopped by itself.
     Stopped { why: &'a str },
     /// Nothing has gone wrong since.
@@ -75,12 +81,14 @@ pub(crate) enum Moment<'a> {
 }
 
 /// A run as its journal tells.
+#[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) run: Run,
     pub(crate) entries: Vec<(Record, Digest)>,
 }
 
 /// Everything that an invariant may look at.
+#[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) now: Timestamp,
     pub(crate) runs: BTreeMap<RunKey, Seen>,
@@ -111,6 +119,18 @@ impl Known {
 pub(crate) struct Violation {
     pub(crate) invariant: &'static str,
     pub(crate) what: String,
+}
+
+/// What a judge knew when a backup was made.
+pub(crate) struct Memory {
+    known: Known,
+    invariants: Vec<Box<dyn Invariant>>,
+}
+
+impl Memory {
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
+    }
 }
 
 pub(crate) struct Judge {
@@ -157,6 +177,27 @@ impl Judge {
         let mut inner = self.lock();
         inner.known.now = now;
         inner.appended(record, events, hash);
+        self.tell(&inner);
+    }
+
+    /// What is known now.
+    pub(crate) fn memory(&self) -> Memory {
+        let inner = self.lock();
+        Memory {
+            known: inner.known.clone(),
+            invariants: inner.invariants.iter().map(|i| i.keep()).collect(),
+        }
+    }
+
+    /// The store is what it was when this was all that was known, as far as `differs` does not say otherwise.
+    pub(crate) fn restored(&self, now: Timestamp, memory: Memory, differs: &[String]) {
+        let mut inner = self.lock();
+        inner.known = Known {
+            now,
+            ..memory.known
+        };
+        inner.invariants = memory.invariants;
+        inner.judge(&Moment::Restored { differs });
         self.tell(&inner);
     }
 

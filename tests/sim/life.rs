@@ -11,6 +11,7 @@ use store::Error;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup;
 use crate::weather::Fault;
 use crate::world::World;
 
@@ -159,10 +160,12 @@ impl Gate {
     /// Something outside is no longer as it was, and whoever did it may die of it.
     pub(crate) async fn effect(&self, name: &'static str) {
         let effects = self.life.effects.fetch_add(1, Ordering::Relaxed) + 1;
+        backup::effect(&self.world, &self.life);
         if self.life.crash == Crash::Effects(effects) {
             self.world.note(format_args!("effect {effects}: {name}"));
             self.crash().await;
         }
+        self.alive().await;
     }
 
     /// A request that is still on its way when everybody has forgotten it.

@@ -16,6 +16,7 @@
 
 mod alerts;
 mod asking;
+mod backup;
 mod canonical;
 mod client;
 mod exchange;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::code::Code;
 use engine::command::Command;
 use engine::definition::Hook;
 use engine::digest::Digest;
@@ -181,11 +182,28 @@ pub(crate) async fn decide(world: Arc<World>, name: &'static str) {
             };
             hand_in(&world, &key, command).await;
         }
+        for key in restored(&world) {
+            let throw = world.throw(|dice| dice.between(0, 99));
+            if throw < 25 || is_calm {
+                let who = who.clone();
+                hand_in(&world, &key, Command::Resume { who }).await;
+            } else if throw < 28 {
+                hand_in(&world, &key, cancelled(who.clone(), false)).await;
+            }
+        }
+    }
+}
+
+fn cancelled(who: Principal, if_unchanged: bool) -> Command {
+    Command::Cancel {
+        who,
+        reason: None,
+        if_unchanged,
     }
 }
 
 /// What waits for a decision that this person has not made.
-fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> {
+pub(crate) fn pending(world: &World, who: &Principal) -> Vec<(ApprovalId, RunKey, Digest)> {
     world.judge.known(|known| {
         let mut pending = Vec::new();
         for (key, seen) in known.sound() {
@@ -233,6 +251,17 @@ pub(crate) fn doubts(world: &World) -> Vec<(RunKey, String, bool, u32)> {
     })
 }
 
+/// Runs out of a backup that wait for somebody to let them go on.
+pub(crate) fn restored(world: &World) -> Vec<RunKey> {
+    world.judge.known(|known| {
+        let parked = known.sound().filter(|(_, seen)| {
+            let why = seen.run.state().head.parked.as_ref();
+            why.is_some_and(|why| why.code == Code::Restored.as_str())
+        });
+        parked.map(|(key, _)| key.clone()).collect()
+    })
+}
+
 /// Somebody stops a run.
 pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
     sleep(after).await;
@@ -244,12 +273,7 @@ pub(crate) async fn cancel(world: Arc<World>, after: Duration) {
     });
     if !runs.is_empty() {
         let (key, if_unchanged) = world.throw(|dice| (dice.pick(&runs), dice.chance(300_000)));
-        let command = Command::Cancel {
-            who: person("cat"),
-            reason: None,
-            if_unchanged,
-        };
-        hand_in(&world, &key, command).await;
+        hand_in(&world, &key, cancelled(person("cat"), if_unchanged)).await;
     }
 }
 

@@ -25,6 +25,11 @@ impl Post {
         self.more.notify_one();
     }
 
+    /// What is on its way is lost: who would take it is another.
+    pub(crate) fn lose(&self) {
+        self.coming.lock().expect("nobody panics with it").clear();
+    }
+
     fn arrived(&self, now: u64) -> Result<BoxFuture<'static, ()>, Option<u64>> {
         let mut coming = self.coming.lock().expect("nobody panics with it");
         let next = coming.iter().map(|(at, _)| *at).min();

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 
+use crate::backup::restore;
 use crate::judge::{Known, Moment};
 use crate::life::Life;
 use crate::world::{Plot, World};
@@ -90,7 +91,10 @@ pub(crate) async fn one_process(world: Arc<World>) {
         world.lab.plugins_died(&life.name, world.clock.elapsed_ms());
         moment(&world).await;
         set_clock(&world);
-        world.ground.restart();
+        match world.backups.lost() {
+            Some(backup) => restore(&world, *backup, &shards()).await,
+            None => world.ground.restart(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! The seeds that are run, each twice.
+//! The seeds that are run, each twice, or with `ONCE=1` once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -11,7 +12,7 @@ use crate::simulation::{Verdict, simulate};
 const SEEDS: u64 = 200;
 
 fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
     Some(
         text.parse()
             .unwrap_or_else(|_| panic!("{name}={text} is no number")),
@@ -73,6 +74,7 @@ struct Tally {
     runs: usize,
     records: usize,
     lines: u64,
+    restored: u64,
     complaints: Vec<String>,
 }
 
@@ -82,14 +84,29 @@ impl Tally {
         self.runs += verdict.runs;
         self.records += verdict.records;
         self.lines += verdict.lines;
+        self.restored += verdict.restored;
         if let Some(complaint) = complaint {
             eprintln!("{complaint}");
             self.complaints.push(complaint);
         }
-        if self.seeds.is_multiple_of(self.of.div_ceil(100).max(100)) {
-            let bad = self.complaints.len();
-            eprintln!("{} of {} seeds, {bad} bad", self.seeds, self.of);
+        if self.seeds.is_multiple_of(self.of.div_ceil(50).max(200)) {
+            eprintln!("of {} seeds: {self}", self.of);
         }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} seeds, {} bad, {} runs, {} records, {} calls and changes, {} restored backups",
+            self.seeds,
+            self.complaints.len(),
+            self.runs,
+            self.records,
+            self.lines,
+            self.restored
+        )
     }
 }
 
@@ -113,6 +130,7 @@ fn complaint(seed: u64, first: &Verdict, second: &Verdict) -> Option<String> {
 #[test]
 fn every_seed_holds_every_invariant_and_runs_the_same_twice() {
     let print = number("TRACE").is_some();
+    let once = print || number("ONCE").is_some();
     let seeds = seeds();
     let tally = Mutex::new(Tally {
         of: seeds.end - seeds.start,
@@ -121,7 +139,7 @@ fn every_seed_holds_every_invariant_and_runs_the_same_twice() {
     on_all_cores(seeds, |seed| {
         let named = Named(seed);
         let first = simulate(seed, print);
-        let second = if print {
+        let second = if once {
             first.clone()
         } else {
             simulate(seed, false)
@@ -132,10 +150,7 @@ fn every_seed_holds_every_invariant_and_runs_the_same_twice() {
         tally.add(&first, complaint);
     });
     let tally = tally.into_inner().expect("nobody panicked with it");
-    println!(
-        "{} seeds, {} runs, {} records, {} calls and changes, each twice",
-        tally.seeds, tally.runs, tally.records, tally.lines
-    );
+    println!("{}, each {}", tally, if once { "once" } else { "twice" });
     let (bad, shown) = (tally.complaints.len(), &tally.complaints);
     let shown = shown.iter().take(10).cloned().collect::<Vec<_>>();
     assert!(

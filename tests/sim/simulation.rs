@@ -33,6 +33,8 @@ pub(crate) struct Verdict {
     pub(crate) records: usize,
     /// How many runs there were.
     pub(crate) runs: usize,
+    /// How many backups were restored.
+    pub(crate) restored: u64,
     /// The first thing that was wrong.
     pub(crate) violation: Option<Violation>,
 }
@@ -89,6 +91,7 @@ async fn run(seed: u64, print: bool) -> Verdict {
         lines,
         records,
         runs,
+        restored: world.backups.restored(),
         violation: world.judge.verdict(),
     }
 }
@@ -98,6 +101,10 @@ fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     let lab = world.clone();
     tasks.spawn(async move { lab.lab.run(&lab).await });
     if world.throw(|dice| dice.chance(500_000)) {
+        if world.throw(|dice| dice.chance(350_000)) {
+            let (effects, more) = world.throw(|dice| (dice.between(1, 150), dice.between(1, 100)));
+            world.backups.plan(effects, more);
+        }
         tasks.spawn(roles::one_process(world.clone()));
     } else {
         tasks.spawn(roles::owner(world.clone(), "owner"));

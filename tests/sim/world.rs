@@ -13,6 +13,7 @@ use store::clock::Clock;
 use store::seal::RootKey;
 use worker::Caller;
 
+use crate::backup::Backups;
 use crate::canonical::{Actor, Told};
 use crate::dice::Dice;
 use crate::ground::Ground;
@@ -48,6 +49,7 @@ pub(crate) struct World {
     pub(crate) ground: Ground,
     pub(crate) lab: Lab,
     pub(crate) post: Post,
+    pub(crate) backups: Backups,
     /// Where clients and people come to now.
     door: Mutex<Option<Arc<Door>>>,
     dice: Mutex<Dice>,
@@ -92,6 +94,7 @@ impl World {
             saved,
             lab: Lab::new(dice.split()),
             post: Post::default(),
+            backups: Backups::none(),
             ground: Ground::new(judge.clone(), trace.clone(), clock.clone(), random.clone()),
             clock,
             random,
@@ -132,7 +135,7 @@ impl World {
             agent_health: Arc::new(Nobody),
             components: Vec::new(),
             metrics: None,
-            life_began: None,
+            life_began: self.backups.life_began(),
             door: None,
         };
         let gateway = Gateway::new(gateway::Config::default(), self.ports(life), parts);

@@ -166,6 +166,7 @@ mod tests {
         let expected = serde_json::json!({
             "pool": "default", "slots": 100, "held_max": 1_000, "ready": "15s", "checkpoints": "1d", "drain": "8s",
             "plugins": { "idle": "1m", "start": "10s", "stop": "5s", "manifest": "10s", "health": "30s", "deaf": "20s",
+                "connections": 2_000,
                 "remote": { "networks": [], "ca": null, "own": null, "trusted": [], "lease": "1m30s" } },
         });
         assert_eq!(printed, expected);

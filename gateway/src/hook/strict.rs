@@ -143,10 +143,11 @@ impl<'de> Visitor<'de> for Anything {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((name, Strict(value))) = entries.next_entry::<String, _>()? {
+        while let Some(name) = entries.next_key::<String>()? {
             if map.contains_key(&name) {
                 return Err(twice(&name));
             }
+            let Strict(value) = entries.next_value()?;
             map.insert(name, value);
         }
         Ok(Value::Object(map))

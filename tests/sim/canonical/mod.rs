@@ -1,5 +1,6 @@
 //! Canonical plans: each is carried out once as it is meant, and then once for each of its effects, after which somebody
-//! dies. Whoever it was, the plan ends as it must.
+//! dies. Whoever it was, the plan ends as it must. And once for each effect with a backup made after it, and restored
+//! when the plan has ended (`CRASH=backup:3`).
 //!
 //! ```text
 //! PLAN=approved CRASH=process-1:17 TRACE=1 cargo test -p mirastack-tests --test sim canonical -- --nocapture
@@ -11,7 +12,7 @@ mod plan;
 mod plans;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 pub(crate) use self::actor::Actor;
 use self::plans::PLANS;
@@ -46,7 +47,11 @@ fn every_plan_ends_as_it_must_whoever_dies_after_whichever_effect() {
     let crashes: Vec<Scene> = plain
         .iter()
         .zip(&played)
-        .flat_map(|(scene, played)| scene.with_crashes(&played.effects))
+        .flat_map(|(scene, played)| {
+            let mut scenes = scene.with_crashes(&played.effects);
+            scenes.extend(scene.with_backups(&played.effects));
+            scenes
+        })
         .filter(|scene| crash.as_ref().is_none_or(|crash| *crash == scene.crash()))
         .collect();
     let after = play_all(&crashes);
@@ -62,15 +67,15 @@ fn every_plan_ends_as_it_must_whoever_dies_after_whichever_effect() {
             ))
         })
         .collect();
+    let (deaths, backups): (Vec<&Scene>, Vec<&Scene>) =
+        crashes.iter().partition(|scene| scene.is_death());
+    let plans: BTreeSet<&str> = plain.iter().map(|scene| scene.plan().name).collect();
     println!(
-        "{} plans in {} settings, {} deaths after an effect",
-        plain
-            .iter()
-            .map(|s| (s.plan().name, ()))
-            .collect::<BTreeMap<_, _>>()
-            .len(),
+        "{} plans in {} settings, {} deaths and {} restored backups after an effect",
+        plans.len(),
         plain.len(),
-        crashes.len()
+        deaths.len(),
+        backups.len()
     );
     let shown = complaints.iter().take(200).cloned().collect::<Vec<_>>();
     assert!(
@@ -84,7 +89,7 @@ fn every_plan_ends_as_it_must_whoever_dies_after_whichever_effect() {
 
 #[test]
 fn there_are_so_many_plans_as_were_promised() {
-    let names: std::collections::BTreeSet<&str> = PLANS.iter().map(|plan| plan.name).collect();
+    let names: BTreeSet<&str> = PLANS.iter().map(|plan| plan.name).collect();
     assert_eq!(names.len(), PLANS.len(), "two plans have one name");
     assert!(names.len() >= 30, "{}", names.len());
 }

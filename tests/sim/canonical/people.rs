@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::command::Command;
+use engine::digest::Digest;
 use engine::event::ApprovalState;
 use engine::id::{ApprovalId, RunKey};
 use engine::principal::Role;
@@ -12,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::alerts::{Alert, deliver};
 use crate::judge::Known;
-use crate::people::{doubts, hand_in, person, set_role, set_settings};
+use crate::people::{doubts, hand_in, pending, person, restored, set_role, set_settings};
 use crate::world::World;
 
 /// Somebody looks so often.
@@ -85,6 +86,23 @@ pub(crate) async fn look_after_doubts(world: Arc<World>) {
                 attempt: Some(attempt),
             };
             hand_in(&world, &key, command).await;
+        }
+    }
+}
+
+/// Lets what was restored go on, and consents to whatever is asked.
+pub(crate) async fn carry_on(world: Arc<World>) {
+    loop {
+        sleep(LOOK).await;
+        for key in restored(&world) {
+            let who = person("cat");
+            hand_in(&world, &key, Command::Resume { who }).await;
+        }
+        for name in ["bob", "eve"] {
+            let who = person(name);
+            for (approval, key, digest) in pending(&world, &who) {
+                hand_in(&world, &key, decided(approval, digest, (name, true))).await;
+            }
         }
     }
 }
@@ -165,19 +183,24 @@ fn decision(world: &World, when: When, (who, approve): (&str, bool)) -> Option<(
         let (key, run) = the_run(known)?;
         let step = run.state().named(name)?;
         let asked = &step.approval.as_deref()?.asked;
-        let command = Command::Decide {
-            approval: ApprovalId {
-                run: key.run,
-                step: step.no,
-                asking: asked.asking,
-            },
-            digest: asked.bytes.digest,
-            who: person(who),
-            approve,
-            comment: None,
-            key_id: None,
-            signature: None,
+        let approval = ApprovalId {
+            run: key.run,
+            step: step.no,
+            asking: asked.asking,
         };
+        let command = decided(approval, asked.bytes.digest, (who, approve));
         Some((key.clone(), command))
     })
+}
+
+fn decided(approval: ApprovalId, digest: Digest, (who, approve): (&str, bool)) -> Command {
+    Command::Decide {
+        approval,
+        digest,
+        who: person(who),
+        approve,
+        comment: None,
+        key_id: None,
+        signature: None,
+    }
 }

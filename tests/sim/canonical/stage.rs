@@ -10,7 +10,7 @@ use engine::principal::Permission;
 use engine::run::{Run, Step};
 use tokio::task::JoinSet;
 
-use super::people::{follow, look_after_doubts, the_run};
+use super::people::{carry_on, follow, look_after_doubts, the_run};
 use super::plan::{Kind, Plan};
 use super::plans::PLANS;
 use crate::client::{Request, ask};
@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     together: bool,
     /// Who dies after so many effects; `None`: nobody.
     dies: Option<(String, u64)>,
+    /// After so many effects a backup is made; everything else is lost when the plan has ended, and the backup restored.
+    backup: Option<u64>,
 }
 
 /// What came of a scene.
@@ -79,6 +81,7 @@ impl Scene {
             plan,
             together,
             dies: None,
+            backup: None,
         };
         plans.map(scene).collect()
     }
@@ -95,13 +98,33 @@ impl Scene {
         deaths.map(scene).collect()
     }
 
+    /// The same, with a backup after each effect that the one process had.
+    pub(crate) fn with_backups(&self, effects: &BTreeMap<String, u64>) -> Vec<Self> {
+        let effects = match self.together {
+            true => effects.values().sum(),
+            false => 0,
+        };
+        let scene = |backup| Self {
+            backup: Some(backup),
+            ..self.clone()
+        };
+        (1..=effects).map(scene).collect()
+    }
+
     pub(crate) fn plan(&self) -> &'static Plan {
         &PLANS[self.plan]
     }
 
+    pub(crate) fn is_death(&self) -> bool {
+        self.dies.is_some()
+    }
+
     pub(crate) fn crash(&self) -> String {
-        let dies = self.dies.as_ref();
-        dies.map_or_else(String::new, |(who, effect)| format!("{who}:{effect}"))
+        match (&self.dies, self.backup) {
+            (Some((who, effect)), _) => format!("{who}:{effect}"),
+            (None, Some(effect)) => format!("backup:{effect}"),
+            (None, None) => String::new(),
+        }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -148,10 +171,13 @@ async fn playing(scene: &Scene, print: bool) -> Played {
     let world = World::new(1, Plot::Told(told), saved(scene.plan), print);
     settle_in(&world).await;
     let mut tasks = JoinSet::new();
+    if let Some(effects) = scene.backup {
+        world.backups.plan(effects, u64::MAX);
+    }
     begin(&world, scene, &mut tasks);
     tokio::select! { biased;
         () = world.judge.broken.notified() => {}
-        () = to_the_end(&world, &mut tasks) => {}
+        () = to_the_end(&world, scene, &mut tasks) => {}
     }
     tasks.shutdown().await;
     world.close_door();
@@ -181,29 +207,58 @@ fn begin(world: &Arc<World>, scene: &Scene, tasks: &mut JoinSet<()>) {
         tasks.spawn(look_after_doubts(world.clone()));
     }
     if plan.kind != Kind::Alert {
-        let request = Request {
-            name: plan.name.to_owned(),
-            workflow: 0,
-            requester: person(if plan.kind == Kind::AdHoc {
-                "dan"
-            } else {
-                "cat"
-            }),
-            ad_hoc: plan.kind == Kind::AdHoc,
-        };
-        tasks.spawn(ask(world.clone(), request, Duration::ZERO));
+        tasks.spawn(ask(world.clone(), request(plan), Duration::ZERO));
     }
 }
 
-async fn to_the_end(world: &Arc<World>, tasks: &mut JoinSet<()>) {
+fn request(plan: &Plan) -> Request {
+    let requester = match plan.kind {
+        Kind::AdHoc => "dan",
+        Kind::Saved | Kind::Alert | Kind::NobodyLooks => "cat",
+    };
+    Request {
+        name: plan.name.to_owned(),
+        workflow: 0,
+        requester: person(requester),
+        ad_hoc: plan.kind == Kind::AdHoc,
+    }
+}
+
+async fn to_the_end(world: &Arc<World>, scene: &Scene, tasks: &mut JoinSet<()>) {
+    until_all_ended(world, tasks).await;
+    if scene.backup.is_some() {
+        lose_and_restore(world, scene.plan(), tasks).await;
+        until_all_ended(world, tasks).await;
+    }
+    sleep_or_panic(AFTERMATH, tasks).await;
+    world.see(&Moment::End);
+}
+
+async fn until_all_ended(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     let mut waited = Duration::ZERO;
     let nothing_yet = || world.judge.known(|known| known.runs.is_empty());
     while waited < PLAYED_MAX && (nothing_yet() || is_open(world)) {
         sleep_or_panic(LOOK, tasks).await;
         waited += LOOK;
     }
-    sleep_or_panic(AFTERMATH, tasks).await;
-    world.see(&Moment::End);
+}
+
+/// Everything since the backup is lost. Then people let go on what waits, and whoever has asked asks again.
+async fn lose_and_restore(world: &Arc<World>, plan: &Plan, tasks: &mut JoinSet<()>) {
+    let before = world.door();
+    if !world.backups.lose(&before.life) {
+        return;
+    }
+    while Arc::ptr_eq(&before, &world.door()) {
+        sleep_or_panic(LOOK, tasks).await;
+    }
+    tasks.spawn(carry_on(world.clone()));
+    if plan.kind == Kind::NobodyLooks {
+        tasks.spawn(look_after_doubts(world.clone()));
+    }
+    if plan.kind != Kind::Alert {
+        tasks.spawn(ask(world.clone(), request(plan), Duration::ZERO));
+    }
 }
 
 /// What is wrong with how it ended.
@@ -213,16 +268,20 @@ fn complaint(world: &World, scene: &Scene) -> Option<String> {
     }
     let plan = scene.plan();
     world.judge.known(|known| {
+        if known.runs.is_empty() && scene.backup.is_some() && plan.kind == Kind::Alert {
+            // It was started after the backup, and is over.
+            return None;
+        }
         if known.runs.len() != 1 {
             return Some(format!("there are {} runs of it", known.runs.len()));
         }
         let (_, run) = the_run(known)?;
         let ended = end(run);
-        if !is_right(&ended, plan.ends) {
+        if scene.backup.is_none() && !is_right(&ended, plan.ends) {
             return Some(format!("ended {ended:?}\n    and not {:?}", plan.ends));
         }
         let outputs = outputs(run);
-        if !plan.outputs.is_empty() && outputs != plan.outputs {
+        if scene.backup.is_none() && !plan.outputs.is_empty() && outputs != plan.outputs {
             return Some(format!("answers {outputs} and not {}", plan.outputs));
         }
         let steps = run.state().steps.iter();
@@ -282,7 +341,8 @@ fn untrue(world: &World, run: &Run, step: &Step) -> Option<String> {
         .is_some_and(|failure| failure.not_made);
     let is_true = match step.status {
         StepStatus::Succeeded => times == 1,
-        StepStatus::Skipped | StepStatus::Rejected => times == 0,
+        // The consent of before the backup is asked for again, and who refuses then does not know that it was made.
+        StepStatus::Skipped | StepStatus::Rejected => times == 0 || run.state().head.restores > 0,
         StepStatus::Failed | StepStatus::Cancelled | StepStatus::TimedOut => {
             times == 0 || !not_made
         }

@@ -12,7 +12,7 @@ use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
 /// Every granted call had, at its grant, a live principal with the right and an approval of exactly these bytes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Authority {
     /// How many moments there were: clocks are set back.
     moments: u64,

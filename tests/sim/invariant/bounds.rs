@@ -7,6 +7,7 @@ use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
 /// Records, values and the windows of fan-outs stay within their bounds.
+#[derive(Clone)]
 pub(crate) struct Bounds;
 
 impl Invariant for Bounds {

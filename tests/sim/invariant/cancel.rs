@@ -8,7 +8,7 @@ use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
 /// After an acknowledged cancel there is no new grant, and no step begins that is not there to tidy up.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Cancel {
     cancelled: BTreeSet<RunKey>,
 }

@@ -10,7 +10,7 @@ use crate::judge::{Known, Moment};
 
 /// Every request that was answered 202 has exactly one run, from that moment on, and so has every alert; what was said
 /// to be decided is in the journal; and in the end every run has ended.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Conservation {
     of_request: BTreeMap<String, RunKey>,
     accepted: BTreeMap<String, RunKey>,

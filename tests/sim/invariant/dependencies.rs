@@ -7,12 +7,12 @@ use super::{Invariant, must, outcome_of};
 use crate::judge::{Known, Moment};
 
 /// No step before its predecessors' outcomes; every join fires once; what is skipped never runs.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Dependencies {
     runs: BTreeMap<RunKey, Steps>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Steps {
     needs: Vec<Vec<StepNo>>,
     ended: BTreeSet<StepNo>,

@@ -10,7 +10,7 @@ use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
 /// Per step, attempts only rise, and nothing is accepted of an older one.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Fencing {
     current: BTreeMap<(RunKey, StepNo), u32>,
 }

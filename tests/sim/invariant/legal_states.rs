@@ -6,6 +6,7 @@ use crate::judge::{Known, Moment, Seen};
 
 /// Only transitions of the table; terminal absorbs; the fold of the journal is the live state, bit for bit (the judge
 /// itself holds each record against the one that the journal makes of its events).
+#[derive(Clone)]
 pub(crate) struct LegalStates;
 
 impl Invariant for LegalStates {

@@ -6,6 +6,7 @@ use crate::plugin::Checkpoint;
 
 /// Memory that is lost, rewound or another's changes nothing: a checkpoint is only ever given to the attempt that
 /// follows lost ones of the same call.
+#[derive(Clone)]
 pub(crate) struct LosableMemory;
 
 impl Invariant for LosableMemory {

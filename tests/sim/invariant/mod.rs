@@ -12,6 +12,7 @@ mod losable_memory;
 mod pinning;
 mod poison;
 mod questions;
+mod second_life;
 mod time;
 mod values;
 mod write_ahead;
@@ -21,8 +22,20 @@ use engine::id::StepNo;
 
 use crate::judge::{Known, Moment};
 
+/// What an invariant knows goes back with the store that it is about.
+pub(crate) trait Keep {
+    /// As it is now.
+    fn keep(&self) -> Box<dyn Invariant>;
+}
+
+impl<T: Invariant + Clone + 'static> Keep for T {
+    fn keep(&self) -> Box<dyn Invariant> {
+        Box::new(self.clone())
+    }
+}
+
 /// Something that must hold at any time.
-pub(crate) trait Invariant: Send {
+pub(crate) trait Invariant: Keep + Send {
     /// Its name.
     fn name(&self) -> &'static str;
 
@@ -51,6 +64,7 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(bounds::Bounds),
         Box::new(authority::Authority::default()),
         Box::new(questions::Questions::default()),
+        Box::new(second_life::SecondLife::default()),
     ]
 }
 

@@ -5,6 +5,7 @@ use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
 /// Definitions and manifests are fixed at the start, and a call's parameters for all its attempts.
+#[derive(Clone)]
 pub(crate) struct Pinning;
 
 impl Invariant for Pinning {

@@ -10,7 +10,7 @@ use crate::judge::{Known, Moment};
 const LOST_MAX: u32 = 5;
 
 /// At most five begun attempts of a step are lost in a row, then it fails; and no run, however damaged, stops others.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Poison {
     lost: BTreeMap<(RunKey, StepNo), u32>,
 }

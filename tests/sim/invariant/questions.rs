@@ -12,7 +12,7 @@ use crate::judge::{Known, Moment};
 
 /// Only who executes a step asks people about it; a question stands no longer than the attempt that asks; who decides it
 /// holds the right; and what an agent is told is what the journal says.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Questions {
     moments: u64,
     roles: BTreeMap<Principal, Vec<(u64, Option<Role>)>>,

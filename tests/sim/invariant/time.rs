@@ -12,7 +12,7 @@ use crate::judge::{Known, Moment, Seen};
 const LATE_MS: u64 = 60_000;
 
 /// No timer early and none lost, each fires once; time in a journal never runs backwards, nor ahead of the clock.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Time {
     not_before: BTreeMap<(RunKey, StepNo), Timestamp>,
     waits: BTreeMap<(RunKey, StepNo), Timestamp>,

@@ -6,6 +6,7 @@ use crate::judge::{Known, Moment};
 
 /// An expression is only ever evaluated over values that are there. Every workflow here is right, so that none of its
 /// expressions fails.
+#[derive(Clone)]
 pub(crate) struct Values;
 
 impl Invariant for Values {

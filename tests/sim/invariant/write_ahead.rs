@@ -11,7 +11,7 @@ use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
 /// Policy before approval before intent, all durable, before the grant; the grant before the call.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct WriteAhead {
     intents: BTreeMap<AttemptKey, (Nonce, Timestamp)>,
     approved: BTreeSet<(RunKey, StepNo)>,
