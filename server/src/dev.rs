@@ -3,14 +3,13 @@
 //! The order of ending is the reverse of the order of starting: no more requests, then no more jobs, then no more
 //! decisions, then the store.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use engine::duration::Duration;
-use engine::id::{Shard, Tenant};
+use engine::id::Shard;
 use gateway::{Component, Gateway, Parts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use scheduler::{Janitor, Scheduler, Start};
@@ -21,8 +20,8 @@ use store::seal::{RootKey, Seal};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use worker::plugins::{Plugins, Site};
-use worker::{PluginsConfig, RemoteConfig, Worker};
+use worker::Worker;
+use worker::plugins::Plugins;
 
 use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
@@ -32,7 +31,7 @@ use crate::descriptors::Connections;
 use crate::doors::Doors;
 use crate::safety::Unsafe;
 use crate::signals::Signals;
-use crate::{backup, context, files, hello, incoming, log};
+use crate::{agents, backup, context, files, hello, incoming, log};
 
 /// Over how many shards the runs of one process are spread.
 pub(crate) const SHARDS: u16 = 4;
@@ -164,7 +163,7 @@ async fn begin(
         .context("metrics")?;
     let agents_outlive = !dev.trust_agents.is_empty() || components::were_trusted(&backend).await?;
     let plugins =
-        Arc::new(open_plugins(dev, dir, (addresses.1, connections), (&backend, &key)).await?);
+        Arc::new(agents::open(dev, dir, (addresses.1, connections), (&backend, &key)).await?);
     components.push(Arc::new(LeftOut(plugins.problems().len())));
     let ground = Ground {
         backend,
@@ -312,62 +311,6 @@ async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn open_plugins(
-    dev: &Dev,
-    dir: &Path,
-    (grpc, connections): (SocketAddr, Connections),
-    (backend, key): (&Backend, &RootKey),
-) -> anyhow::Result<Plugins> {
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let folders = match &dev.plugins {
-        Some(folder) if !folder.is_dir() => {
-            bail!("--plugins {}: there is no such folder", folder.display())
-        }
-        Some(folder) => vec![folder.clone()],
-        None => beside
-            .iter()
-            .map(|b| b.join("plugins"))
-            .filter(|p| p.is_dir())
-            .collect(),
-    };
-    let site = Site {
-        worker: "dev".to_owned(),
-        tenants: vec![Tenant::default()],
-        folders,
-        beside: beside.filter(|_| dev.plugins.is_none()),
-        data: dir.join("plugins"),
-        engine: grpc.to_string(),
-        environment: environment(std::env::vars_os()),
-        alone: true,
-    };
-    let remote = RemoteConfig {
-        networks: dev.agent_networks.clone(),
-        trusted: dev.trust_agents.clone(),
-        ca: dev.tls_agent_ca.clone(),
-        own: dev.tls_cert.clone().zip(dev.tls_key.clone()),
-        ..RemoteConfig::default()
-    };
-    let defaults = PluginsConfig::default();
-    let config = PluginsConfig {
-        remote,
-        connections: defaults.connections.min(connections.grpc),
-        ..defaults
-    };
-    Plugins::open(config, site, backend.clone(), Seal::new(key))
-        .await
-        .context("plugins")
-}
-
-/// The variables that are text; agents are given no other.
-fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
-    let text = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    variables.filter_map(text).collect()
-}
-
 fn make_gateway(ground: &Ground) -> Gateway {
     let defaults = gateway::Edge::default();
     let config = gateway::Config {
@@ -413,23 +356,4 @@ fn welcome(dir: &Path, admin: Option<&Bootstrap>, (http, grpc): (SocketAddr, Soc
          miractl{flag} approval list\n",
         dir.display()
     ));
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStringExt;
-
-    use super::*;
-
-    #[test]
-    fn a_variable_that_is_no_text_stops_nothing() {
-        let no_text = || OsString::from_vec(vec![0xff]);
-        let set = [
-            (no_text(), "x".into()),
-            ("NAME".into(), no_text()),
-            ("PATH".into(), "/bin".into()),
-        ];
-        let kept = environment(set.into_iter());
-        assert_eq!(kept, [("PATH".to_owned(), "/bin".to_owned())]);
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Start reading at `dev.rs`, the whole system in one process.
 
+mod agents;
 mod args;
 mod backup;
 mod bootstrap;

@@ -168,8 +168,7 @@ impl Run {
     /// [`BadRecord`] when no journal begins with it.
     pub fn begin(record: &Record, events: &[Event], hash: Digest) -> Result<Self, BadRecord> {
         let Some(Event::RunCreated(created)) = events.first() else {
-            let what = "the first event of a journal is RunCreated".to_owned();
-            return Err(BadRecord::Garbage(what));
+            return Err(BadRecord::Garbage("RunCreated comes first".to_owned()));
         };
         let mut run = Self::new(record.key.clone(), created, record.at);
         run.follow(record, events, hash)?;
