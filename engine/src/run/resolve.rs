@@ -33,6 +33,13 @@ impl Draft<'_> {
                 format!("step {name} was tried again since: look what became of attempt {last}");
             return Err(Rejection::refused(Code::Conflict, message));
         }
+        if self.head().parked.is_some() && step.sure_after < self.head().restores {
+            // Whoever says so may have said it before the backup, and what was not made then may be made by now.
+            let message = format!(
+                "the run was restored from a backup and is parked: resume it, then look what became of step {name}"
+            );
+            return Err(Rejection::refused(Code::Conflict, message));
+        }
         let permission = self
             .state
             .action(step)

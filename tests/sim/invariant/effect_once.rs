@@ -65,7 +65,8 @@ impl EffectOnce {
             Event::StepInDoubt { step, .. } => {
                 self.in_doubt.insert((key.clone(), *step));
             }
-            Event::StepResolved { step, .. } => {
+            // A person tells what became of it, or its worker does, late: that it never called.
+            Event::StepResolved { step, .. } | Event::AttemptNotCalled { step, .. } => {
                 self.in_doubt.remove(&(key.clone(), *step));
             }
             Event::AttemptDispatched { step, .. }

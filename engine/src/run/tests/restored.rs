@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::bench::{Bench, principal};
+use super::bench::{Bench, principal, refused};
+use crate::code::Code;
 use crate::command::{Command, Outcome};
 use crate::event::{RunStatus, StepStatus};
 use crate::run::At;
@@ -139,6 +140,29 @@ fn a_step_that_had_not_begun_is_doubted_too() {
         attempt: None,
     });
     bench.begin("a").expect("the person has said so");
+}
+
+#[test]
+fn what_a_person_said_before_the_backup_settles_nothing_after_the_restore() {
+    let not_done = || Command::Resolve {
+        step: "a".to_owned(),
+        done: false,
+        output: None,
+        comment: "looked".to_owned(),
+        who: principal("erik"),
+        attempt: None,
+    };
+    let mut bench = change("change", "lost");
+    bench.later(3_600_000);
+    bench.wake();
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+    bench.restore();
+    // The backup held the command, too: it is decided before anybody can let the run go on.
+    assert_eq!(refused(bench.ask(not_done())), Code::Conflict);
+    bench.resume();
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+    bench.must(not_done());
+    bench.begin("a").expect("the person has looked again");
 }
 
 #[test]
