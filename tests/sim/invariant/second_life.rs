@@ -41,7 +41,10 @@ impl Invariant for SecondLife {
                 let of_it = |event| self.check(&record.key, &run.run, event);
                 events.iter().try_for_each(of_it)
             }
-            Moment::Called { job, .. } => self.is_awake(&job.key, &job.attempt_key()),
+            // The first call of a READ may be made while the record that lets the run go on is being stored.
+            Moment::Called { job, .. } if job.action.permission != Permission::Read => {
+                self.is_awake(&job.key, &job.attempt_key())
+            }
             _ => Ok(()),
         }
     }
