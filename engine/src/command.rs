@@ -58,6 +58,10 @@ pub enum Command {
         /// What became of it.
         #[n(2)]
         outcome: Outcome,
+        /// The nonce that its worker asked the grant with. Two workers may have one job: only who was granted the call
+        /// knows what became of it.
+        #[n(3)]
+        nonce: Option<Nonce>,
     },
     /// An attempt is in nobody's hands. Decided by the owner alone.
     #[n(3)]

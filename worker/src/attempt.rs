@@ -131,7 +131,7 @@ impl<'a> Attempt<'a> {
         let leave = tokio::select! {
             biased;
             () = drain.cancelled() => return Err(stopping()),
-            leave = grant::ask(self.shared, self.job) => leave,
+            leave = grant::ask(self.shared, self.job, hold.nonce) => leave,
         };
         let Leave::Granted(start_by) = leave else {
             return Err(Stop::Denied);

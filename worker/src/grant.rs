@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::id::Nonce;
 use engine::job::{Answer, Job, Word};
 use engine::time::Timestamp;
 use tokio::time::{sleep, timeout};
@@ -25,11 +26,11 @@ pub(crate) enum Leave {
 
 /// Asks until the owner answers. An unanswered question may have been granted: it is the same question again, so that
 /// there is one grant, and never two.
-pub(crate) async fn ask(shared: &Shared, job: &Job) -> Leave {
+pub(crate) async fn ask(shared: &Shared, job: &Job, nonce: Nonce) -> Leave {
     let attempt = job.attempt_key();
     let question = Word::Begin {
         attempt: attempt.clone(),
-        nonce: shared.ports.random.nonce(),
+        nonce,
         worker: shared.place.name.clone(),
     };
     let mut wait = Duration::from_millis(20);

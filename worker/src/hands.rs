@@ -4,32 +4,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use engine::id::Shard;
+use engine::id::{Nonce, Shard};
 use engine::job::{AttemptKey, Job};
 use tokio::task::AbortHandle;
 
 /// How far an attempt has come, as far as dropping it is concerned. Only rises.
-#[derive(Debug, Default)]
-pub(crate) struct Hold(AtomicU8);
+#[derive(Debug)]
+pub(crate) struct Hold {
+    at: AtomicU8,
+    /// What its grant is asked with, and its report names.
+    pub(crate) nonce: Nonce,
+}
 
 const LOOSE: u8 = 0;
 const BOUND: u8 = 1;
 const TOLD: u8 = 2;
 
 impl Hold {
+    /// Nothing was begun.
+    pub(crate) fn new(nonce: Nonce) -> Self {
+        let at = AtomicU8::new(LOOSE);
+        Self { at, nonce }
+    }
+
     /// From now on a change may have been granted: the attempt is never dropped.
     pub(crate) fn bind(&self) {
-        self.0.fetch_max(BOUND, Ordering::Relaxed);
+        self.at.fetch_max(BOUND, Ordering::Relaxed);
     }
 
     /// From now on the attempt has an outcome, which is being told.
     pub(crate) fn tell(&self) {
-        self.0.fetch_max(TOLD, Ordering::Relaxed);
+        self.at.fetch_max(TOLD, Ordering::Relaxed);
     }
 
     /// Whether nothing was begun that cannot be taken back.
     pub(crate) fn is_loose(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == LOOSE
+        self.at.load(Ordering::Relaxed) == LOOSE
     }
 }
 

@@ -39,15 +39,16 @@ async fn told(shared: &Shared, job: &Job, word: Word) -> bool {
 
 /// Puts the outcome into the owner's inbox, where it survives this worker and the owner: what a change became of is
 /// never found out by doing it again.
-pub(crate) async fn send(shared: &Shared, job: &Job, outcome: Outcome) {
+pub(crate) async fn send(shared: &Shared, job: &Job, nonce: Nonce, outcome: Outcome) {
     let attempt = job.attempt_key();
     let command = Command::Report {
         step: attempt.step,
         attempt: attempt.attempt,
         outcome,
+        nonce: Some(nonce),
     };
     let message = Message {
-        id: command_id(&attempt),
+        id: command_id(&attempt, nonce),
         key: attempt.key.clone(),
         body: minicbor::to_vec(&command).expect("writing into memory cannot fail"),
     };
@@ -58,10 +59,11 @@ pub(crate) async fn send(shared: &Shared, job: &Job, outcome: Outcome) {
     }
 }
 
-/// One report per attempt, however often it is sent.
-fn command_id(attempt: &AttemptKey) -> CommandId {
+/// One report per attempt and worker, however often it is sent.
+fn command_id(attempt: &AttemptKey, nonce: Nonce) -> CommandId {
     let AttemptKey { key, step, attempt } = attempt;
-    let name = format!("report {} {} {} {}", key.tenant, key.run, step.0, attempt.0);
+    let (step, attempt) = (step.0, attempt.0);
+    let name = format!("report {} {} {step} {attempt} {nonce}", key.tenant, key.run);
     let (first, _) = Digest::of(name.as_bytes())
         .as_bytes()
         .split_first_chunk()
@@ -87,8 +89,10 @@ mod tests {
             step: StepNo(step),
             attempt: Attempt(attempt),
         };
-        assert_eq!(command_id(&attempt(1, 2)), command_id(&attempt(1, 2)));
-        assert_ne!(command_id(&attempt(1, 2)), command_id(&attempt(1, 3)));
-        assert_ne!(command_id(&attempt(1, 2)), command_id(&attempt(12, 2)));
+        let id = |of, nonce| command_id(&of, Nonce([nonce; 16]));
+        assert_eq!(id(attempt(1, 2), 0), id(attempt(1, 2), 0));
+        assert_ne!(id(attempt(1, 2), 0), id(attempt(1, 2), 1));
+        assert_ne!(id(attempt(1, 2), 0), id(attempt(1, 3), 0));
+        assert_ne!(id(attempt(1, 2), 0), id(attempt(12, 2), 0));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::code::Code;
 use engine::command::Outcome;
-use engine::id::Shard;
+use engine::id::{Nonce, Shard};
 use engine::job::{Answer, AttemptKey, Job, Word};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -112,7 +112,8 @@ impl Loop {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return;
         };
-        let (job, hold) = (Arc::new(job), Arc::new(Hold::default()));
+        let hold = Hold::new(self.shared.ports.random.nonce());
+        let (job, hold) = (Arc::new(job), Arc::new(hold));
         let work = work(
             Arc::clone(&self.shared),
             Arc::clone(&job),
@@ -152,10 +153,10 @@ impl Loop {
         let attempt = held.job.attempt_key();
         let (shared, job, hold) = (Arc::clone(&self.shared), held.job, held.hold);
         hold.tell();
-        let telling = Arc::clone(&job);
+        let (telling, nonce) = (Arc::clone(&job), hold.nonce);
         let task = self
             .tasks
-            .spawn(async move { deliver(&shared, &telling, outcome).await });
+            .spawn(async move { deliver(&shared, &telling, nonce, outcome).await });
         self.by_task.insert(task.id(), attempt.clone());
         self.hands.put(attempt, Held { job, hold, task });
     }
@@ -220,9 +221,9 @@ impl Loop {
             held.task.abort();
             if held.hold.is_loose() {
                 let (shared, job) = (Arc::clone(&self.shared), Arc::clone(&held.job));
-                let reason = "the worker is stopping".to_owned();
+                let (reason, nonce) = ("the worker is stopping".to_owned(), held.hold.nonce);
                 telling.spawn(async move {
-                    deliver(&shared, &job, Outcome::NotCalled { reason }).await
+                    deliver(&shared, &job, nonce, Outcome::NotCalled { reason }).await
                 });
             }
         }
@@ -240,13 +241,13 @@ async fn work(shared: Arc<Shared>, job: Arc<Job>, hold: Arc<Hold>, slot: OwnedSe
     measured.end(outcome.as_ref());
     if let Some(outcome) = outcome {
         hold.tell();
-        deliver(&shared, &job, outcome).await;
+        deliver(&shared, &job, hold.nonce, outcome).await;
     }
 }
 
-async fn deliver(shared: &Shared, job: &Job, outcome: Outcome) {
+async fn deliver(shared: &Shared, job: &Job, nonce: Nonce, outcome: Outcome) {
     if job.changes() {
-        report::send(shared, job, outcome).await;
+        report::send(shared, job, nonce, outcome).await;
     } else {
         report::say(shared, job, outcome).await;
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::event::{ApprovalState, Event, Failure, Origin, SkipReason, StepStatus};
-use crate::id::{Attempt, StepNo};
+use crate::id::{Attempt, Nonce, StepNo};
 use crate::principal::Permission;
 use crate::run::state::{At, Consent, End, FanOut, State, Step, Steps, Try};
 use crate::time::Timestamp;
@@ -60,7 +60,7 @@ impl<S: Steps> State<S> {
                     start_by: *start_by,
                     at,
                 };
-                self.granted(*step, granted, worker);
+                self.granted(*step, *nonce, granted, worker);
             }
             Event::AttemptNotCalled { step, attempt } => self.not_called(*step, *attempt, at),
             Event::AttemptLost {
@@ -257,25 +257,25 @@ impl<S: Steps> State<S> {
                 started_at: at,
                 ended_at: None,
                 worker: None,
+                nonce: None,
                 failure: None,
                 lost: false,
             });
         });
     }
 
-    fn granted(&mut self, step: StepNo, granted: At, worker: &str) {
+    fn granted(&mut self, step: StepNo, nonce: Nonce, granted: At, worker: &str) {
         self.head.touched = true;
         self.head.changed = true;
         self.on(step, |s| {
             s.at = granted;
             if let Some(last) = s.attempts.last_mut() {
                 last.worker = Some(worker.to_owned());
+                last.nonce = Some(nonce);
             }
         });
-        let holder = self
-            .steps
-            .get(step)
-            .map(|s| s.item().map_or(step, |(of, _)| of));
+        let holder = self.steps.get(step);
+        let holder = holder.map(|s| s.item().map_or(step, |(of, _)| of));
         if let Some(holder) = holder {
             self.on_consent(holder, |c| c.granted += 1);
         }

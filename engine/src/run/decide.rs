@@ -68,7 +68,8 @@ fn decide(draft: &mut Draft<'_>, command: &Command) -> Decided {
             step,
             attempt,
             outcome,
-        } => draft.report(*step, *attempt, outcome),
+            nonce,
+        } => draft.report(*step, *attempt, *nonce, outcome),
         Command::Lose {
             step,
             attempt,

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::duration::Duration;
 use crate::event::{Event, Failure, StepStatus};
 use crate::facts::Rejection;
-use crate::id::{Attempt, StepNo};
+use crate::id::{Attempt, Nonce, StepNo};
 use crate::principal::Permission;
 use crate::run::draft::{Decided, Draft, failure};
 use crate::run::scope::Fail;
@@ -32,9 +32,19 @@ enum Stage {
 }
 
 impl Draft<'_> {
-    pub(super) fn report(&mut self, no: StepNo, attempt: Attempt, outcome: &Outcome) -> Decided {
+    pub(super) fn report(
+        &mut self,
+        no: StepNo,
+        attempt: Attempt,
+        nonce: Option<Nonce>,
+        outcome: &Outcome,
+    ) -> Decided {
         let step = self.state.steps.get(no).ok_or(Rejection::Stale)?;
         let stage = stage(step, attempt).ok_or(Rejection::Stale)?;
+        let granted = step.attempts.iter().rfind(|t| t.attempt == attempt);
+        if granted.is_some_and(|t| t.nonce.is_some() && t.nonce != nonce) {
+            return Err(Rejection::Stale);
+        }
         let changes = self.state.changes(step);
         match (stage, outcome) {
             (Stage::Dispatched, Outcome::Succeeded { .. } | Outcome::Unknown { .. }) if changes => {

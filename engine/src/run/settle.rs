@@ -90,11 +90,11 @@ impl Draft<'_> {
         let believed = step
             .unknown_since
             .map_or(self.now, |since| since.plus(settle));
-        if self.now < believed {
-            self.emit(Event::SettlementScheduled {
-                step: no,
-                at: believed,
-            });
+        // What counts is when it looked, not when its word arrives: that may have been long on its way.
+        let looked = step.attempts.last().map_or(self.now, |t| t.started_at);
+        if looked < believed {
+            let at = believed.max(self.now);
+            self.emit(Event::SettlementScheduled { step: no, at });
             return;
         }
         let attempt = Attempt(step.last_attempt());

@@ -333,6 +333,8 @@ pub struct Try {
     pub ended_at: Option<Timestamp>,
     /// Who was granted it.
     pub worker: Option<String>,
+    /// The nonce of its grant.
+    pub nonce: Option<Nonce>,
     /// Why it failed.
     pub failure: Option<Failure>,
     /// Whether it was lost with its worker.

@@ -138,6 +138,7 @@ impl Owner {
                     step,
                     attempt: number,
                     outcome,
+                    nonce: None,
                 };
                 let what = What::OfCall(self.asking(command), call);
                 self.post_word(&attempt, what, reply);

@@ -274,10 +274,12 @@ impl Bench {
 
     pub(super) fn report(&mut self, name: &str, outcome: Outcome) -> Result<Vec<Event>, Rejection> {
         let (step, attempt) = (self.no(name), self.attempt(name));
+        let nonce = self.step(name).attempts.last().and_then(|t| t.nonce);
         self.ask(Command::Report {
             step,
             attempt,
             outcome,
+            nonce,
         })
     }
 

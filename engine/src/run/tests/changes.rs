@@ -398,3 +398,24 @@ fn a_change_is_called_once_unless_more_is_written() {
         .expect("current");
     assert_eq!(bench.run_status(), RunStatus::Failed);
 }
+
+#[test]
+fn only_the_worker_that_was_granted_a_call_knows_what_became_of_it() {
+    let mut bench = granted("change");
+    let (step, attempt) = (bench.no("a"), bench.attempt("a"));
+    let report = |nonce, outcome| Command::Report {
+        step,
+        attempt,
+        outcome,
+        nonce,
+    };
+    for nonce in [None, Some(Nonce([8; 16]))] {
+        let reason = "the worker is stopping".to_owned();
+        let not_called = bench.ask(report(nonce, Outcome::NotCalled { reason }));
+        assert_eq!(not_called, Err(Rejection::Stale));
+        let failure = failure(true, true);
+        let failed = bench.ask(report(nonce, Outcome::Failed { failure }));
+        assert_eq!(failed, Err(Rejection::Stale));
+    }
+    assert_eq!(bench.attempt("a"), attempt, "its call is on the way");
+}

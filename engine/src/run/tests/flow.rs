@@ -76,6 +76,7 @@ fn a_report_of_an_old_attempt_is_stale() {
         step,
         attempt: crate::id::Attempt(1),
         outcome,
+        nonce: None,
     };
     assert_eq!(bench.ask(old), Err(crate::facts::Rejection::Stale));
     assert_eq!(bench.attempt("one").0, 2);

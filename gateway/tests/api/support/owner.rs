@@ -263,11 +263,12 @@ impl Owner {
     pub(crate) async fn report(&self, run: &str, step: &str, outcome: Outcome) {
         let key = key_of(run);
         let mut heard = self.backend.live.subscribe(Topic::Run(key.clone()));
-        let (step, attempt) = loop {
+        let (step, attempt, nonce) = loop {
             let loaded = self.load(&key).await.expect("the run is there");
             let found = loaded.state().named(step).and_then(|step| match step.at {
                 At::Dispatched { attempt, .. } | At::Granted { attempt, .. } => {
-                    Some((step.no, attempt))
+                    let nonce = step.attempts.last().and_then(|t| t.nonce);
+                    Some((step.no, attempt, nonce))
                 }
                 At::Nothing
                 | At::Wait { .. }
@@ -289,6 +290,7 @@ impl Owner {
                 step,
                 attempt,
                 outcome,
+                nonce,
             },
         };
         self.decide(&key, asked)
