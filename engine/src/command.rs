@@ -227,7 +227,7 @@ pub enum Outcome {
         /// Why.
         #[n(0)]
         reason: String,
-        /// Whether the plugin process that got the call is known to be dead.
+        /// Whether the call cannot be under way any more: the plugin's process is dead, or it has answered.
         #[n(1)]
         plugin_dead: bool,
     },

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 pub const TYPE: &str = "mirastack.question.v1";
 /// No question's bytes are longer: a person must be able to read them.
 pub const BYTES_MAX: usize = 1024 * 1024;
-/// A step's agent may ask so many different things: people are not to be worn down.
+/// A step's agent may ask so often, all its attempts together: people are not to be worn down.
 pub const ASKED_MAX: usize = 20;
 
 /// What an agent says. Nothing of it is known to be true.

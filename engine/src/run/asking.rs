@@ -9,11 +9,12 @@ use crate::duration::Duration;
 use crate::event::{ApprovalRequested, ApprovalState, Call, Decision, Event, Failure};
 use crate::facts::{Missing, Rejection};
 use crate::id::{ApprovalId, StepNo};
-use crate::principal::Principal;
+use crate::principal::{Permission, Principal, Role};
 use crate::run::begin::may_decide;
 use crate::run::draft::{Decided, Draft, failure, limit};
 use crate::run::scope::Fail;
-use crate::run::state::{Consent, State, Steps};
+use crate::run::state::{Consent, Question, State, Steps};
+use crate::time::Timestamp;
 use crate::value::{INLINE_BYTES_MAX, Labels, Made, Value};
 
 /// How long the question stands when nothing is written about it.
@@ -65,7 +66,7 @@ impl Draft<'_> {
         first: &Call,
         calls: &[(Option<String>, Call)],
         rule: &ApprovalRule,
-        expires_at: crate::time::Timestamp,
+        expires_at: Timestamp,
     ) -> Decided<Approval> {
         let created = &self.head().created;
         let action = &created.actions[first.action as usize];
@@ -125,9 +126,7 @@ impl Draft<'_> {
         else {
             return Ok(());
         };
-        if self.state.is_answered(command)
-            || self.state.is_decided(command) && !crate::planted!("deduplicated_by_id_only")
-        {
+        if self.state.is_decided(command) && !crate::planted!("deduplicated_by_id_only") {
             return Ok(());
         }
         let no = approval.step;
@@ -143,11 +142,9 @@ impl Draft<'_> {
             return self.answer(approval, decision);
         }
         let consent = self.asked_for(approval)?;
-        if consent.asked.bytes.digest != *digest {
-            let message = "the digest is not that of what is asked now: look at the approval again";
-            return Err(Rejection::refused(Code::ApprovalChanged, message));
-        }
-        self.check_may_decide(consent, who, *approve)?;
+        let put = Put::of_consent(consent);
+        let may = |role| may_decide(consent, role, put.permission);
+        self.check_may(&put, &decision, may)?;
         self.emit(Event::ApprovalDecided { step: no, decision });
         if *approve {
             self.count_consent(no)?
@@ -167,29 +164,35 @@ impl Draft<'_> {
         consent.ok_or_else(|| Rejection::refused(Code::NotFound, "the run has no such approval"))
     }
 
-    fn check_may_decide(&self, consent: &Consent, who: &Principal, approve: bool) -> Decided {
-        if consent.state != ApprovalState::Pending {
-            let message = format!("the approval is {} already", state_name(consent.state));
-            return Err(Rejection::refused(Code::ApprovalClosed, message));
+    /// Whether this decision about what was put to people counts now; `may` says which roles are asked.
+    pub(super) fn check_may(
+        &self,
+        put: &Put,
+        decision: &Decision,
+        may: impl Fn(Role) -> bool,
+    ) -> Decided {
+        let who = &decision.who;
+        let refused = |code, message: String| Err(Rejection::refused(code, message));
+        if put.digest != decision.digest {
+            let message = "the digest is not that of what is asked now: look at the approval again";
+            return refused(Code::ApprovalChanged, message.to_owned());
+        }
+        if put.state != ApprovalState::Pending {
+            let message = format!("the approval is {} already", state_name(put.state));
+            return refused(Code::ApprovalClosed, message);
         }
         // The wake that closes it may be late; of a parked run there is none.
-        if consent.asked.expires_at <= self.now {
-            let message = format!("the approval has expired at {}", consent.asked.expires_at);
-            return Err(Rejection::refused(Code::ApprovalClosed, message));
+        if put.expires_at <= self.now {
+            let message = format!("the approval has expired at {}", put.expires_at);
+            return refused(Code::ApprovalClosed, message);
         }
-        let permission = consent.asked.permission;
-        let not_allowed =
-            |message: String| Err(Rejection::refused(Code::ApprovalNotAllowed, message));
-        if !self
-            .role(who)?
-            .is_some_and(|role| may_decide(consent, role, permission))
-        {
-            return not_allowed(format!(
-                "{who} may not decide about a {permission} step here"
-            ));
+        if !self.role(who)?.is_some_and(may) {
+            let message = format!("{who} may not decide about a {} step here", put.permission);
+            return refused(Code::ApprovalNotAllowed, message);
         }
-        if approve && consent.asked.not_requester && *who == self.head().created.requester {
-            return not_allowed(format!("{who} asked for this run, and may not approve it"));
+        if decision.approve && put.not_requester && *who == self.head().created.requester {
+            let message = format!("{who} asked for this run, and may not approve it");
+            return refused(Code::ApprovalNotAllowed, message);
         }
         Ok(())
     }
@@ -234,6 +237,37 @@ impl Draft<'_> {
     }
 }
 
+/// What was put to people, a consent or a question, as far as it says whose word counts.
+pub(super) struct Put {
+    digest: Digest,
+    state: ApprovalState,
+    pub(super) permission: Permission,
+    not_requester: bool,
+    expires_at: Timestamp,
+}
+
+impl Put {
+    fn of_consent(Consent { asked, state, .. }: &Consent) -> Self {
+        Self {
+            digest: asked.bytes.digest,
+            state: *state,
+            permission: asked.permission,
+            not_requester: asked.not_requester,
+            expires_at: asked.expires_at,
+        }
+    }
+
+    pub(super) fn of_question(Question { asked, state, .. }: &Question) -> Self {
+        Self {
+            digest: asked.bytes.digest,
+            state: *state,
+            permission: asked.permission,
+            not_requester: asked.not_requester,
+            expires_at: asked.expires_at,
+        }
+    }
+}
+
 impl<S: Steps> State<S> {
     fn asked_for(&self, id: &ApprovalId) -> Option<&Consent> {
         let consent = self.steps.get(id.step)?.approval.as_deref()?;
@@ -252,9 +286,12 @@ impl<S: Steps> State<S> {
         else {
             return false;
         };
-        let same = |d: &Decision| d.who == *who && d.approve == *approve && d.digest == *digest;
-        self.asked_for(approval)
-            .is_some_and(|consent| consent.decisions.iter().any(|(d, _)| same(d)))
+        let same = |(d, _): &(Decision, Timestamp)| {
+            d.who == *who && d.approve == *approve && d.digest == *digest
+        };
+        let consent = self.asked_for(approval);
+        let question = self.question(approval).and_then(|q| q.decision.as_ref());
+        question.is_some_and(same) || consent.is_some_and(|c| c.decisions.iter().any(same))
     }
 }
 

@@ -26,7 +26,7 @@ impl Run {
             return Ok(Decision::default());
         }
         if self.state.head.end.is_some() {
-            if self.state.is_decided(&asked.command) || self.state.is_answered(&asked.command) {
+            if self.state.is_decided(&asked.command) {
                 return Ok(Decision::default());
             }
             return after_the_end(&asked.command);

@@ -19,24 +19,11 @@ impl Draft<'_> {
         plugin_dead: bool,
     ) -> Decided {
         let step = self.state.steps.get(no).ok_or(Rejection::Stale)?;
-        match step.at {
-            At::Granted { attempt: a, .. } if a == attempt => self.unsettled(no, plugin_dead),
-            At::Dispatched {
-                attempt: a,
-                look_up,
-            } if a == attempt => self.lose_dispatched(no, attempt, begun, look_up),
-            At::Granted { .. }
-            | At::Dispatched { .. }
-            | At::Nothing
-            | At::Wait { .. }
-            | At::Prepared
-            | At::Approval
-            | At::Retry { .. }
-            | At::Settlement { .. }
-            | At::Doubt
-            | At::Items => {
-                return Err(Rejection::Stale);
-            }
+        match step.at.attempt() {
+            Some((a, _)) if a != attempt => return Err(Rejection::Stale),
+            None => return Err(Rejection::Stale),
+            Some(_) if matches!(step.at, At::Granted { .. }) => self.unsettled(no, plugin_dead),
+            Some((_, look_up)) => self.lose_dispatched(no, attempt, begun, look_up),
         }
         self.advance()
     }

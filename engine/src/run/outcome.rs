@@ -18,8 +18,8 @@ impl Draft<'_> {
 
     /// The step ended otherwise; nothing follows from it for the run.
     pub(super) fn end_step(&mut self, no: StepNo, status: StepStatus, failure: Failure) {
-        self.close_consent(no);
         let (status, mut failure) = self.as_far_as_known(no, status, failure);
+        self.close_consent(no);
         failure
             .step
             .get_or_insert_with(|| self.step(no).name.clone());
@@ -30,17 +30,25 @@ impl Draft<'_> {
         });
     }
 
-    /// While a call of unknown outcome may have made the change, nothing that came after it tells how the step ended.
+    /// While a call that nobody here knows the outcome of may have made the change, nothing that came after it tells how
+    /// the step ended.
     fn as_far_as_known(
         &self,
         no: StepNo,
         status: StepStatus,
         why: Failure,
     ) -> (StepStatus, Failure) {
-        if self.step(no).unknown_since.is_none() || status == StepStatus::InDoubt {
+        let perhaps = if self.step(no).unknown_since.is_some() {
+            "an earlier call may have made the change"
+        } else if self.may_have_been_made(no) {
+            "the change may have been made after the backup that the run was restored from"
+        } else {
+            return (status, why);
+        };
+        if status == StepStatus::InDoubt {
             return (status, why);
         }
-        let message = format!("{}; an earlier call may have made the change", why.message);
+        let message = format!("{}; {perhaps}", why.message);
         (StepStatus::InDoubt, failure(Code::InDoubt, message))
     }
 
@@ -65,18 +73,17 @@ impl Draft<'_> {
             .approval
             .as_ref()
             .map_or(OnReject::Stop, |c| c.asked.on_reject);
-        match on_reject {
-            OnReject::Skip => {
-                self.close_consent(no);
-                self.emit(Event::StepSkipped {
-                    step: no,
-                    reason: SkipReason::Rejected,
-                });
-            }
-            OnReject::Stop => {
-                self.end_step(no, StepStatus::Rejected, failure.clone());
-                self.stop(no, RunStatus::Rejected, failure);
-            }
+        // Whoever refuses after a restore may have consented before it.
+        let (status, failure) = self.as_far_as_known(no, StepStatus::Rejected, failure);
+        if on_reject == OnReject::Skip && status == StepStatus::Rejected {
+            self.close_consent(no);
+            self.emit(Event::StepSkipped {
+                step: no,
+                reason: SkipReason::Rejected,
+            });
+        } else {
+            self.end_step(no, status, failure.clone());
+            self.stop(no, RunStatus::Rejected, failure);
         }
     }
 

@@ -87,11 +87,12 @@ impl Draft<'_> {
             .action(step)
             .and_then(|a| a.settle_ms)
             .map_or(SETTLE, Duration::from_millis);
-        let believed = step
-            .unknown_since
-            .map_or(self.now, |since| since.plus(settle));
         // What counts is when it looked, not when its word arrives: that may have been long on its way.
         let looked = step.attempts.last().map_or(self.now, |t| t.started_at);
+        // After a restore the call may have been made in another life, which is over.
+        let believed = step
+            .unknown_since
+            .map_or(looked, |since| since.plus(settle));
         if looked < believed {
             let at = believed.max(self.now);
             self.emit(Event::SettlementScheduled { step: no, at });

@@ -341,8 +341,9 @@ fn untrue(world: &World, run: &Run, step: &Step) -> Option<String> {
         .is_some_and(|failure| failure.not_made);
     let is_true = match step.status {
         StepStatus::Succeeded => times == 1,
-        // The consent of before the backup is asked for again, and who refuses then does not know that it was made.
-        StepStatus::Skipped | StepStatus::Rejected => times == 0 || run.state().head.restores > 0,
+        StepStatus::Rejected => times == 0,
+        // What came after the backup is not known, and a run that is stopped then does not come to it.
+        StepStatus::Skipped => times == 0 || run.state().head.restores > 0,
         StepStatus::Failed | StepStatus::Cancelled | StepStatus::TimedOut => {
             times == 0 || !not_made
         }

@@ -8,6 +8,7 @@ use crate::command::{Command, Outcome};
 use crate::event::{RunStatus, StepStatus};
 use crate::facts::Rejection;
 use crate::id::Nonce;
+use crate::time::Timestamp;
 
 fn approved(action: &str) -> Bench {
     let text =
@@ -194,6 +195,26 @@ fn not_done_is_believed_only_after_the_settle_time() {
     bench.begin("a").expect("the approval covers all attempts");
     bench.succeed("a", json!({}));
     assert_eq!(bench.run_status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn not_done_counts_from_when_it_was_looked_not_from_when_the_word_arrives() {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    // The worker looked at once, and its word was long on its way.
+    bench.now = Timestamp::from_millis(bench.now.millis() + 60_000);
+    bench
+        .report("a", Outcome::LookedUpNotDone)
+        .expect("current");
+    let job = bench.run.job(bench.no("a"));
+    assert!(
+        job.is_none(),
+        "the change may have been made after it looked: {job:?}"
+    );
+    bench.wake();
+    let job = bench.run.job(bench.no("a")).expect("a job");
+    assert_eq!(job.kind, crate::job::JobKind::LookUp, "it looks once more");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::code::Code;
 use crate::command::{Command, Outcome};
 use crate::event::{RunStatus, StepStatus};
 use crate::run::At;
+use crate::time::Timestamp;
 
 /// How far a change had come when the backup was made.
 const STAGES: [&str; 5] = ["asked", "approved", "granted", "failed", "lost"];
@@ -80,6 +81,7 @@ fn a_change_that_can_be_looked_up_is_looked_up_before_it_is_made() {
 
         let mut missing = gone_on("found", stage);
         for _ in 0..2 {
+            missing.now = Timestamp::from_millis(missing.now.millis() + 1);
             missing
                 .report("a", Outcome::LookedUpNotDone)
                 .expect("current");
@@ -192,6 +194,34 @@ fn a_cancelled_run_ends_with_its_doubts() {
     granted.cancel();
     granted.wake();
     assert!(is_look_up(&granted), "what was granted is still found out");
+}
+
+#[test]
+fn a_consent_refused_after_the_restore_may_have_been_given_and_used_before() {
+    for (on_reject, expires) in [("stop", false), ("stop", true), ("skip", false)] {
+        let text = format!(
+            "workflow: w\nsteps: [{{ id: a, uses: demo/change, with: {{ key: k }}, approval: {{ on_reject: {on_reject}, timeout: 1h }} }}]\n"
+        );
+        let mut bench = Bench::started(&text, json!({}));
+        bench.restore();
+        bench.resume();
+        if expires {
+            bench.later(3_600_001);
+        } else {
+            bench.decide("a", "erik", false).expect("may");
+        }
+        assert_eq!(
+            bench.status("a"),
+            StepStatus::InDoubt,
+            "{on_reject} {expires}"
+        );
+        assert_eq!(
+            bench.run_status(),
+            RunStatus::Rejected,
+            "{on_reject} {expires}"
+        );
+        assert_eq!(bench.code().as_deref(), Some("in_doubt"));
+    }
 }
 
 #[test]
