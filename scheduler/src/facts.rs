@@ -162,7 +162,11 @@ pub(crate) fn put(facts: &mut Facts, what: Missing, fact: Fact) -> usize {
         (Missing::Secret(name), Fact::Secret(version)) => {
             facts.secrets.insert(name, version);
         }
-        (what, fact) => debug_assert!(false, "{what:?} was answered with {fact:?}"),
+        // The decision will ask for it again until the run is parked.
+        (what, _) => tracing::error!(
+            ?what,
+            "a fault of this program: an answer to another question"
+        ),
     }
     0
 }

@@ -9,8 +9,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use store::port::Expect;
 use store::{Backend, Error};
 
-/// Runs that are parked at the same time: as many as one commit takes.
-const AT_ONCE: usize = 256;
+/// Runs that are parked at the same time: the journals of so many are in memory, and none is longer than 32 MiB.
+const AT_ONCE: usize = 8;
 
 /// Gives this life of the data a name, parks every open run of these shards, and answers how many they are. `backup` is
 /// when the backup was made that the store was restored from. A damaged run is left to its owner, who parks it for that.

@@ -36,7 +36,13 @@ pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no threads")?;
-    let parked = runtime.block_on(begin_life(&restoring))?;
+    let parked = match runtime.block_on(begin_life(&restoring)) {
+        Ok(parked) => parked,
+        Err(error) => {
+            restoring.undo();
+            return Err(error);
+        }
+    };
     let (about, damaged) = (restoring.about.clone(), restoring.damaged.clone());
     restoring.end()?;
     log::say(&format!("{}: {}", dir.display(), shown(&about)));

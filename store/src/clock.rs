@@ -73,7 +73,7 @@ pub struct Jump {
     pub is: Timestamp,
 }
 
-/// A clock that is disciplined over the network moves by at most 500 millionths: less than this in half an hour.
+/// Both clocks are slewed alike, so that they part only when one is set; less than this is not worth a word.
 const JUMP_MS: u64 = 1_000;
 
 impl Default for Drift {

@@ -92,11 +92,7 @@ impl Writer {
     /// Does all of `batch` in one transaction and answers each.
     pub(super) fn commit(&mut self, mut batch: Vec<Box<dyn Work>>) {
         if let Some(why) = &self.dead {
-            let error = Error::Unavailable(why.clone());
-            batch
-                .into_iter()
-                .for_each(|work| work.answer(Err(error.clone())));
-            return;
+            return answer_all(batch, why.clone());
         }
         let counters = self.counters;
         let Err(error) = self.transaction(&mut batch, counters) else {
@@ -143,8 +139,12 @@ impl Writer {
     fn failed(&mut self, batch: Vec<Box<dyn Work>>, error: &rusqlite::Error) {
         let what = match judge(error) {
             Verdict::Full(what) => {
-                self.full.store(true, Ordering::Relaxed);
-                format!("the disk of {} is full: {what}", self.file.display())
+                let what = format!("the disk of {} is full: {what}", self.file.display());
+                if self.full.swap(true, Ordering::Relaxed) {
+                    // It was told already, perhaps onto this very disk.
+                    return answer_all(batch, what);
+                }
+                what
             }
             Verdict::Fatal(what) => self.die(&what),
             Verdict::Other(_) if batch.len() > 1 => {
@@ -153,10 +153,7 @@ impl Writer {
             Verdict::Other(what) => what,
         };
         tracing::error!(file = %self.file.display(), what, "a commit failed");
-        let error = Error::Unavailable(what);
-        batch
-            .into_iter()
-            .for_each(|work| work.answer(Err(error.clone())));
+        answer_all(batch, what);
     }
 
     /// What ends the process when the disk fails.
@@ -172,6 +169,12 @@ impl Writer {
         self.dead = Some(why.clone());
         why
     }
+}
+
+fn answer_all(batch: Vec<Box<dyn Work>>, why: String) {
+    let error = Error::Unavailable(why);
+    let answer = |work: Box<dyn Work>| work.answer(Err(error.clone()));
+    batch.into_iter().for_each(answer);
 }
 
 /// Ends the process when the disk fails.

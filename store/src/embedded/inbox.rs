@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use engine::command::Command;
 use engine::id::{Nonce, Shard};
 use rusqlite::{Connection, Row};
 
@@ -126,6 +127,23 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<(u64, Message, bool)> {
     };
     let whole = sum(seq, row.get(1)?, &message) == row.get::<_, i64>(5)?;
     Ok((seq, message, whole))
+}
+
+/// Drops what lets parked runs go on and what settles doubts: people said it before the backup, of what was then.
+pub(super) fn forget_go_on(conn: &Connection) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare("SELECT seq, body FROM inbox")?;
+    let mut rows = statement.query([])?;
+    let mut gone: Vec<u64> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let body: Vec<u8> = row.get(1)?;
+        if let Ok(Command::Resume { .. } | Command::Resolve { .. }) = minicbor::decode(&body) {
+            gone.push(row.get(0)?);
+        }
+    }
+    for seq in gone {
+        conn.execute("DELETE FROM inbox WHERE seq = ?1", [seq])?;
+    }
+    Ok(())
 }
 
 /// The name of a damaged message, if there is one.

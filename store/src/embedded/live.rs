@@ -18,7 +18,7 @@ use crate::port::{Live, News, Subscription, Topic};
 fn kept(topic: &Topic) -> usize {
     match topic {
         Topic::Tenant(_) => 256,
-        Topic::Run(_) => 128,
+        Topic::Run(_) => 32,
         Topic::Command(_) => 2,
     }
 }

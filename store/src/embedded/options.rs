@@ -85,7 +85,7 @@ pub enum OpenError {
     },
     /// A restore into this folder was cut off.
     #[error(
-        "{path} holds half of a backup, for a restore was cut off: empty the folder and restore again"
+        "{path} holds half of a backup, for a restore was cut off: remove everything in it but root.key, and restore again"
     )]
     HalfRestored {
         /// The folder.

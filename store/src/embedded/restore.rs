@@ -18,7 +18,7 @@ use super::backup::{ABOUT_MAX, About, BackupError, CHUNK, MAGIC, SUM_BYTES, Summ
 use super::counters::Counters;
 use super::folder::{DATA, Folder, RESTORING};
 use super::options::Options;
-use super::{Embedded, Handle, journal, schema};
+use super::{Embedded, Handle, inbox, journal, schema};
 use crate::Backend;
 
 /// So far the counters leap: more than are given in any life, and 2^21 lives fit into the whole numbers of JSON.
@@ -74,15 +74,39 @@ impl Restoring {
     pub fn end(self) -> Result<(), BackupError> {
         self.handle.close();
         let inside = self.dir.join(RESTORING);
+        all_folded(&inside)?;
         let put = || {
-            // Everything is folded into the one file; what is left of the log is empty.
             File::open(inside.join(DATA))?.sync_all()?;
             fs::rename(inside.join(DATA), self.dir.join(DATA))?;
+            File::open(&self.dir)?.sync_all()?;
             fs::remove_dir_all(&inside)?;
             File::open(&self.dir)?.sync_all()
         };
         put().map_err(|e| io_failed(&self.dir, &e))
     }
+
+    /// Gives it up: the folder is as it was before.
+    pub fn undo(self) {
+        self.handle.close();
+        // What cannot be removed keeps every start away.
+        let _ = fs::remove_dir_all(self.dir.join(RESTORING));
+    }
+}
+
+/// The one file is taken away from its log: what is still in there, such as the parked runs, would be gone.
+fn all_folded(inside: &Path) -> Result<(), BackupError> {
+    let log = inside.join(format!("{DATA}-wal"));
+    let left = match fs::metadata(&log) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(io_failed(&log, &error)),
+    };
+    if left == 0 {
+        return Ok(());
+    }
+    let what = "what was written last could not be folded into the file, perhaps for want of room: \
+        empty the folder but for root.key, make room and restore again";
+    Err(io_failed(&log, &io::Error::other(what)))
 }
 
 impl std::fmt::Debug for Restoring {
@@ -180,7 +204,9 @@ fn unpack(file: &Path, about: &About, data: &Path) -> Result<(), BackupError> {
     let mut input = skipped(file)?;
     self::about(file, &mut input)?;
     let write = || {
-        let mut body = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
+        let body = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
+        // One more than there should be tells that there are more.
+        let mut body = body.take(about.bytes.saturating_add(1));
         let mut out = BufWriter::with_capacity(CHUNK, new_file(data)?);
         let written = io::copy(&mut body, &mut out)?;
         out.flush()?;
@@ -191,8 +217,13 @@ fn unpack(file: &Path, about: &About, data: &Path) -> Result<(), BackupError> {
         return Ok(());
     }
     let what = format!(
-        "{written} bytes of data are in it instead of {}",
-        about.bytes
+        "{} bytes of data should be in it, and it has {}",
+        about.bytes,
+        if written > about.bytes {
+            "more"
+        } else {
+            "fewer"
+        }
     );
     Err(damaged(file, &what))
 }
@@ -208,12 +239,14 @@ fn prepare(file: &Path, data: &Path) -> Result<Damaged, BackupError> {
     begun.ok_or_else(|| damaged(file, "its counters are damaged"))
 }
 
-/// Lets every counter leap, and looks at every run; `None`: the counters are damaged.
+/// Lets every counter leap, drops what nobody may say for this life, and looks at every run; `None`: the counters are
+/// damaged.
 pub(super) fn another_life(conn: &Connection) -> rusqlite::Result<Option<Damaged>> {
     let Some(counters) = Counters::load(conn)? else {
         return Ok(None);
     };
     leap(counters).store(conn)?;
+    inbox::forget_go_on(conn)?;
     look_at_runs(conn).map(Some)
 }
 

@@ -5,14 +5,16 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::id::{Shard, Tenant};
+use engine::command::Command;
+use engine::id::{Nonce, Shard, Tenant};
+use engine::principal::Principal;
 use engine::time::Timestamp;
 use rusqlite::Connection;
 use store::clock::{Clock, SystemRandom};
 use store::conformance::HandClock;
 use store::conformance::sample::{Birth, Sample};
 use store::embedded::{BackupError, OpenError, Restoring, back_up};
-use store::port::Expect;
+use store::port::{Expect, Message};
 use store::{Error, Options};
 
 use super::Home;
@@ -169,6 +171,74 @@ async fn half_a_restore_is_not_taken_for_data() -> Result<(), Error> {
     let path = kept.target();
     let refused = store::Embedded::open(&path, kept.options()).map(|_| ());
     assert_eq!(refused, Err(OpenError::HalfRestored { path }));
+    Ok(())
+}
+
+/// Somebody who reads the data keeps its log from being folded, as a disk without room does.
+#[tokio::test(flavor = "current_thread")]
+async fn a_restore_whose_last_writes_are_not_in_the_file_is_none() -> Result<(), Error> {
+    let kept = Kept::new().await?;
+    let restoring = kept.begin().expect("whole");
+    let file = kept.target().join("restoring").join("mirastack.db");
+    let reader = Connection::open(file).expect("it is there");
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM run")
+        .expect("it can be read");
+    restoring.end().expect_err("the log is not empty");
+    let path = kept.target();
+    let refused = store::Embedded::open(&path, kept.options()).map(|_| ());
+    assert_eq!(refused, Err(OpenError::HalfRestored { path }));
+    Ok(())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_restore_that_is_given_up_leaves_the_folder_as_it_was() -> Result<(), Error> {
+    let kept = Kept::new().await?;
+    kept.begin().expect("whole").undo();
+    assert_eq!(names(&kept.target()), ["lock"]);
+    kept.begin().expect("it can be tried again");
+    Ok(())
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_let_runs_go_on_before_the_backup_lets_none_go_on_after_the_restore()
+-> Result<(), Error> {
+    let home = Home::filled().await?;
+    let (backend, handle) = home.open().expect("it is there");
+    let key = Sample::whole(&Birth::number(1)).key;
+    let who: Principal = "user:erik".parse().expect("a name");
+    let resolve = Command::Resolve {
+        step: "a".to_owned(),
+        done: false,
+        output: None,
+        comment: "looked".to_owned(),
+        who: who.clone(),
+        attempt: None,
+    };
+    let cancel = Command::Cancel {
+        who: who.clone(),
+        reason: None,
+        if_unchanged: false,
+    };
+    let resume = Command::Resume { who };
+    for (number, command) in (2..).zip([resume, resolve, cancel]) {
+        let message = Message {
+            id: Nonce([number; 16]),
+            key: key.clone(),
+            body: minicbor::to_vec(command).expect("it can be encoded"),
+        };
+        backend.inbox.send(Shard(0), &message).await?;
+    }
+    handle.close();
+    let file = home.dir.path().join("tuesday.backup");
+    back_up(&home.folder(), &file, home.clock.now()).expect("it can be read");
+    let kept = Kept { home, file };
+    kept.begin().expect("whole").end().expect("moved");
+    let (backend, handle) = store::Embedded::open(&kept.target(), kept.options()).expect("there");
+    let left = backend.inbox.receive(Shard(0), 0, 10).await?;
+    let ids: Vec<u8> = left.iter().map(|(_, message)| message.id.0[0]).collect();
+    assert_eq!(ids, [1, 4], "a cancel is still meant");
+    handle.close();
     Ok(())
 }
 
