@@ -74,7 +74,7 @@ impl Connection {
                 Self::over(stream).await
             }
             Address::Tls { at, name } => {
-                let unknown = "nothing says who must have signed its certificate";
+                let unknown = "nothing says who must have signed its certificate (the engine: --tls-agent-ca)";
                 let tls =
                     tls.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, unknown))?;
                 let name = ServerName::try_from(name.clone());

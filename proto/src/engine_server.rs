@@ -57,7 +57,7 @@ macro_rules! engine_calls {
             )*
         }
 
-        fn route<E: Engine, B: RequestBody>(engine: Arc<E>, room: Arc<Room>, request: http::Request<B>) -> Answer<http::Response<Body>>
+        fn route<E: Engine, B: RequestBody>(engine: Arc<E>, room: (Arc<Room>, Duration), request: http::Request<B>) -> Answer<http::Response<Body>>
         where
             B::Error: Into<StdError> + Send,
         {
@@ -121,7 +121,8 @@ pub struct EngineServer<E> {
 }
 
 impl<E: Engine> EngineServer<E> {
-    /// A server over this engine. A call ends with `DEADLINE_EXCEEDED` after `within`; not so one that waits for people.
+    /// A server over this engine. A call ends with `DEADLINE_EXCEEDED` after `within`; one that waits for people
+    /// must have arrived by then.
     #[must_use]
     pub fn new(engine: Arc<E>, within: Duration) -> Self {
         Self {
@@ -160,8 +161,9 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let waits = request.uri().path() == path::REQUEST_APPROVAL;
-        let answer = route(Arc::clone(&self.engine), Arc::clone(&self.room), request);
         let within = self.within;
+        let room = (Arc::clone(&self.room), within);
+        let answer = route(Arc::clone(&self.engine), room, request);
         Box::pin(async move {
             if waits {
                 return Ok(answer.await);
@@ -181,7 +183,7 @@ fn caller<B>(request: &http::Request<B>) -> Request<()> {
 
 fn unary<B: RequestBody, Q, A, F, W>(
     request: http::Request<B>,
-    (room, limit): (Arc<Room>, usize),
+    ((room, within), limit): ((Arc<Room>, Duration), usize),
     ask: F,
 ) -> Answer<http::Response<Body>>
 where
@@ -193,16 +195,16 @@ where
 {
     Box::pin(async move {
         let taken = Taken::of(room, limit);
-        let request = request.map(|body| Counted::new(body, Arc::clone(&taken)));
+        let waits = request.uri().path() == path::REQUEST_APPROVAL;
+        let request = request.map(|body| Counted::new(body, Arc::clone(&taken), within));
         let mut grpc = Grpc::new(RawCodec).max_decoding_message_size(limit);
-        let answer = grpc.unary(
-            Decoded {
-                ask,
-                request: PhantomData,
-            },
-            request,
-        );
-        let answer = answer.await;
+        let decoded = Decoded {
+            ask,
+            // What is held while people think is bounded by the number of their questions.
+            read: waits.then(|| Arc::clone(&taken)),
+            request: PhantomData,
+        };
+        let answer = grpc.unary(decoded, request).await;
         drop(taken);
         answer
     })
@@ -211,6 +213,8 @@ where
 /// A call on decoded messages, made one on raw bytes.
 struct Decoded<F, Q> {
     ask: F,
+    /// What is given back as soon as the message is read.
+    read: Option<Arc<Taken>>,
     request: PhantomData<fn(Q)>,
 }
 
@@ -233,7 +237,11 @@ where
             return Box::pin(std::future::ready(Err(refused)));
         }
         extensions.insert(form);
-        match wire::decode(message, form) {
+        let decoded = wire::decode(message, form);
+        if let Some(read) = &self.read {
+            read.give_back();
+        }
+        match decoded {
             Ok(message) => {
                 let answer = (self.ask)(Request::from_parts(metadata, extensions, message));
                 Box::pin(async move { Ok(Response::new(wire::encode(&answer.await?, form))) })

@@ -4,14 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 
 use crate::limits;
 
-/// Bytes of all requests of calls that carry names and small facts only, which are all that strangers may send.
+/// Bytes of all requests of calls that carry names and small facts only: all that strangers may send while no plugin of
+/// elsewhere is registered.
 const SMALL: usize = 8 * 1024 * 1024;
 /// Bytes of all others: one of the largest, or eight of those without a limit of their own.
 const LARGE: usize = limits::JSON_CACHE;
@@ -60,24 +63,33 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let bytes = self.bytes.load(Ordering::Relaxed);
+impl Taken {
+    /// The bytes are no more in memory, although the call goes on.
+    pub(crate) fn give_back(&self) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
         self.shelf().0.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
-/// A body whose bytes are counted as they arrive.
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// A body whose bytes are counted as they arrive, which they must within a time.
 pub(crate) struct Counted<B> {
     body: Pin<Box<B>>,
     taken: Arc<Taken>,
+    late: Pin<Box<Sleep>>,
 }
 
 impl<B> Counted<B> {
-    pub(crate) fn new(body: B, taken: Arc<Taken>) -> Self {
+    pub(crate) fn new(body: B, taken: Arc<Taken>, within: Duration) -> Self {
         Self {
             body: Box::pin(body),
             taken,
+            late: Box::pin(sleep(within)),
         }
     }
 }
@@ -94,9 +106,14 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        let frame = std::task::ready!(self.body.as_mut().poll_frame(context));
-        let Some(frame) = frame else {
-            return Poll::Ready(None);
+        let frame = match self.body.as_mut().poll_frame(context) {
+            Poll::Ready(Some(frame)) => frame,
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {
+                std::task::ready!(self.late.as_mut().poll(context));
+                let late = Status::deadline_exceeded("the message has not arrived in time");
+                return Poll::Ready(Some(Err(late.into())));
+            }
         };
         let frame = frame.map_err(Into::into)?;
         let frame = frame.map_data(|mut data| {
@@ -137,5 +154,40 @@ mod tests {
         drop((large, small));
         of(limits::MESSAGE).more(LARGE).expect("it was given back");
         of(limits::SMALL).more(SMALL).expect("it was given back");
+    }
+
+    /// A body that sends one frame, and then nothing.
+    struct Silent(Option<Bytes>);
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            match self.0.take() {
+                Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stops_in_the_middle_of_a_message_is_not_waited_for_and_gives_back_its_room() {
+        let room = Arc::new(Room::default());
+        let taken = Taken::of(Arc::clone(&room), limits::MESSAGE);
+        let silent = Silent(Some(Bytes::from_static(b"beginning")));
+        let mut body = Counted::new(silent, Arc::clone(&taken), Duration::from_secs(30));
+        let mut next =
+            async || std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        next().await.expect("a frame").expect("there is room");
+        assert_eq!(room.large.load(Ordering::Relaxed), 9);
+        let late = next().await.expect("an end").expect_err("it is late");
+        assert!(late.to_string().contains("in time"), "{late}");
+        taken.give_back();
+        drop(taken);
+        assert_eq!(room.large.load(Ordering::Relaxed), 0);
     }
 }

@@ -70,7 +70,8 @@ pub struct Plugins {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Remote {
-    /// Where they may be besides this machine, such as `10.1.0.0/16`. Nothing on the way there is encrypted.
+    /// Where they may be besides this machine, such as `10.1.0.0/16`. On the way there only what goes to `https://…` is
+    /// encrypted.
     pub networks: Vec<IpNet>,
     /// Who must have signed the certificates of those at `https://…`, in PEM; without it those are not called.
     pub ca: Option<PathBuf>,

@@ -24,6 +24,7 @@ mod output;
 pub mod plugins;
 mod report;
 mod run;
+mod said;
 mod schemas;
 mod secrets;
 mod sink;

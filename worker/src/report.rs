@@ -1,21 +1,13 @@
 //! What became of an attempt, told until the owner has it.
 
-use std::time::Duration;
-
 use engine::command::{Command, Outcome};
 use engine::digest::Digest;
 use engine::id::{CommandId, Nonce};
 use engine::job::{AttemptKey, Job, Word, call_digest};
 use store::port::Message;
-use tokio::time::{sleep, timeout};
 
-use crate::Shared;
 use crate::failure::patiently;
-
-/// How long the owner's answer is waited for; then it is told again.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest wait before telling again.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+use crate::{Shared, said};
 
 /// Tells the owner until it has confirmed, which it also does when it rejects. May be lost with this worker: a READ is
 /// then done again.
@@ -25,16 +17,7 @@ pub(crate) async fn say(shared: &Shared, job: &Job, outcome: Outcome) {
         outcome,
         call: call_digest(&job.action, &job.call),
     };
-    let mut wait = Duration::from_millis(20);
-    while !told(shared, job, word.clone()).await {
-        sleep(wait).await;
-        wait = (wait * 2).min(WAIT_MAX);
-    }
-}
-
-async fn told(shared: &Shared, job: &Job, word: Word) -> bool {
-    let said = shared.ports.jobs.say(job.key.run.shard(), word);
-    matches!(timeout(PATIENCE, said).await, Ok(Ok(_)))
+    said::until(&shared.ports, job, &word, |_| Some(())).await;
 }
 
 /// Puts the outcome into the owner's inbox, where it survives this worker and the owner: what a change became of is

@@ -10,7 +10,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::call_back::Service;
-use super::launches::Launch;
+use super::launches::{Call, Launch};
 use super::tenant_id;
 
 /// The longest key of the cache, in bytes.
@@ -117,6 +117,20 @@ impl Party {
         let run = execution.parse::<RunId>().ok();
         run.filter(|run| self.launches.iter().any(|launch| launch.runs(*run)))
             .ok_or_else(|| Status::permission_denied("this plugin does not run that execution now"))
+    }
+
+    /// The calls that they work on: of this execution, or all where none is named.
+    pub(super) fn calls_of(&self, execution: &str) -> Result<Vec<(Arc<Launch>, Call)>, Status> {
+        let run = match execution {
+            "" => None,
+            execution => Some(self.running(execution)?),
+        };
+        let of = |launch: &Arc<Launch>| {
+            let launch = Arc::clone(launch);
+            let calls = launch.calls(run).into_iter();
+            calls.map(move |call| (Arc::clone(&launch), call))
+        };
+        Ok(self.launches.iter().flat_map(of).collect())
     }
 
     /// Each plugin of each tenant that we know has a cache of its own.

@@ -43,7 +43,7 @@ pub(super) struct Service(pub(super) Arc<Common>);
 
 #[async_trait]
 impl Engine for Service {
-    /// Whoever has not introduced themselves is not listened to, however long they speak.
+    /// While nobody has registered from elsewhere, strangers can only introduce themselves.
     fn admit(&self, caller: &Request<()>, call: &str) -> Result<(), Status> {
         match self.asker(caller)? {
             Asker::Ours(_) => Ok(()),

@@ -11,6 +11,7 @@ use proto::tls::{self, ClientConfig, Own};
 use proto::v1::InfoResponse;
 use proto::wire::Form;
 use tokio::net::lookup_host;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Common;
@@ -58,7 +59,7 @@ pub(super) async fn shake_hands(
     address: &Address,
     form: Form,
 ) -> Result<(PluginClient, Said), String> {
-    let tls = tls(common, address).map_err(|e| e.to_string())?;
+    let tls = tls(common, address).await.map_err(|e| e.to_string())?;
     let client = PluginClient::connect_to(address, form, tls.as_ref())
         .await
         .map_err(|e| e.to_string())?;
@@ -67,11 +68,15 @@ pub(super) async fn shake_hands(
 }
 
 /// What is spoken to it, where its address wants TLS. The files are read each time: they may have changed.
-fn tls(common: &Common, address: &Address) -> io::Result<Option<Arc<ClientConfig>>> {
+async fn tls(common: &Common, address: &Address) -> io::Result<Option<Arc<ClientConfig>>> {
     let remote = &common.config.remote;
-    let (Address::Tls { .. }, Some(ca)) = (address, &remote.ca) else {
+    let (Address::Tls { .. }, Some(ca)) = (address, remote.ca.clone()) else {
         return Ok(None);
     };
-    let own = remote.own.as_ref().map(|(cert, key)| Own { cert, key });
-    tls::client(ca, own).map(Some)
+    let own = remote.own.clone();
+    let read = spawn_blocking(move || {
+        let own = own.as_ref().map(|(cert, key)| Own { cert, key });
+        tls::client(&ca, own).map(Some)
+    });
+    read.await.map_err(io::Error::other)?
 }

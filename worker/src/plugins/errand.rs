@@ -25,8 +25,8 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::asker::Party;
-use super::launches::Launch;
-use super::{Common, Plugins, manifest};
+use super::launches::{Call, Launch};
+use super::{Common, Plugins, manifest, question};
 use crate::Masks;
 use crate::caller::{CallResult, Caller, Events, PluginCall, Said};
 
@@ -88,7 +88,7 @@ pub(super) async fn ask(
         job: job(&call.job, &name, &action),
         params: params.to_string().into(),
         time_range: asked.time_range.as_ref().map(span),
-        timeout: timeout(asked.timeout_seconds),
+        timeout: question::within(CALL_MAX, asked.timeout_seconds),
         masks: launch.secrets(),
         events: Arc::new(Lines(call.events)),
         answer,
@@ -144,17 +144,8 @@ async fn made(plugins: &Plugins, errand: Errand) {
 
 impl Party {
     /// The call for which it asks: of the execution that it names, or of the only one that it works on.
-    fn working_on(&self, execution: &str) -> Result<(Arc<Launch>, super::launches::Call), Status> {
-        let run = match execution {
-            "" => None,
-            execution => Some(self.running(execution)?),
-        };
-        let of = |launch: &Arc<Launch>| {
-            let launch = Arc::clone(launch);
-            let calls = launch.calls(run).into_iter();
-            calls.map(move |call| (Arc::clone(&launch), call))
-        };
-        let mut all = self.launches.iter().flat_map(of);
+    fn working_on(&self, execution: &str) -> Result<(Arc<Launch>, Call), Status> {
+        let mut all = self.calls_of(execution)?.into_iter();
         let Some(found) = all.next() else {
             let message = "a plugin calls another one only while it is called itself";
             return Err(Status::permission_denied(message));
@@ -234,13 +225,6 @@ fn span(range: &TimeRange) -> TimeSpan {
     TimeSpan {
         start: at(range.start_epoch_ms),
         end: at(range.end_epoch_ms),
-    }
-}
-
-fn timeout(seconds: i64) -> Duration {
-    match u64::try_from(seconds) {
-        Ok(0) | Err(_) => CALL_MAX,
-        Ok(seconds) => Duration::from_secs(seconds).min(CALL_MAX),
     }
 }
 

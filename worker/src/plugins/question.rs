@@ -16,22 +16,18 @@ use proto::v1::{self, RequestApprovalRequest, RequestApprovalResponse};
 use serde_json::{Map, Value as Json};
 use store::port::{News, Subscription, Topic};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use super::Common;
 use super::asker::Party;
 use super::launches::{Call, Launch};
-use crate::failure;
+use crate::{failure, said};
 
 /// So long before its call is over a plugin gets its answer, so that it can still say what it makes of it.
 const TIME_TO_TELL: Duration = Duration::from_secs(1);
-/// How long one answer of the owner is waited for; then the same is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// What happens may be missed: without news the owner is asked again so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// The longest wait before asking an owner again that does not answer.
-const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Asks people, and waits until they have decided or the plugin's time is over.
 ///
@@ -51,6 +47,10 @@ pub(super) async fn ask(
     let words = words(&launch, level, &asked)?;
     let left = call.due.saturating_duration_since(Instant::now());
     let left = within(left.saturating_sub(TIME_TO_TELL), asked.timeout_seconds);
+    if left.is_zero() {
+        let message = "the call is nearly over: nobody could answer in time";
+        return Err(Status::deadline_exceeded(message));
+    }
     let Ok(_seat) = Arc::clone(&launch.questions).try_acquire_owned() else {
         let message = "this plugin asks too many things at once: ask one after the other";
         return Err(Status::resource_exhausted(message));
@@ -78,24 +78,34 @@ async fn answered(
     let key = &call.job.key;
     let until = Instant::now() + left;
     let mut news = common.ports.live.subscribe(Topic::Run(key.clone()));
-    let mut wait = Duration::from_millis(20);
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let said = common.ports.jobs.say(key.run.shard(), word(left));
-        match timeout(PATIENCE, said).await {
-            Ok(Ok(Answer::Question {
+        let word = word(left);
+        let asked = said::until(&common.ports, &call.job, &word, |answer| match answer {
+            Answer::Granted { .. } | Answer::Heard { .. } => None,
+            Answer::Question { .. } | Answer::Denied { .. } => Some(answer),
+        });
+        let Ok(answer) = timeout(left + said::PATIENCE, asked).await else {
+            // The owner has not said so in time, and will.
+            return Ok(RequestApprovalResponse {
+                timed_out: true,
+                ..RequestApprovalResponse::default()
+            });
+        };
+        match answer {
+            Answer::Question {
                 state: ApprovalState::Pending,
                 ..
-            })) => {
+            } => {
                 // The owner closes it at its time; a moment later it is asked what has become of it.
                 let again = LOOK_AGAIN.min(left + TIME_TO_TELL / 4);
                 let _ = timeout(again, closed(&mut news, call)).await;
             }
-            Ok(Ok(Answer::Question {
+            Answer::Question {
                 state,
                 reviewer,
                 comment,
-            })) => {
+            } => {
                 return Ok(RequestApprovalResponse {
                     approved: state == ApprovalState::Approved,
                     timed_out: state == ApprovalState::Expired,
@@ -103,11 +113,8 @@ async fn answered(
                     comment: comment.unwrap_or_default(),
                 });
             }
-            Ok(Ok(Answer::Denied { reason })) => return Err(Status::failed_precondition(reason)),
-            Ok(Ok(Answer::Granted { .. } | Answer::Heard { .. }) | Err(_)) | Err(_) => {
-                sleep(wait).await;
-                wait = (wait * 2).min(WAIT_MAX);
-            }
+            Answer::Denied { reason } => return Err(Status::failed_precondition(reason)),
+            Answer::Granted { .. } | Answer::Heard { .. } => {}
         }
     }
 }
@@ -129,8 +136,8 @@ async fn closed(news: &mut Subscription, call: &Call) {
     }
 }
 
-/// How long is waited: as long as the plugin wants, where it says, and at most until its own call is over.
-fn within(left: Duration, seconds: i64) -> Duration {
+/// How long is waited: as long as the plugin wants, where it says, and at most so long.
+pub(super) fn within(left: Duration, seconds: i64) -> Duration {
     match u64::try_from(seconds) {
         Ok(0) | Err(_) => left,
         Ok(seconds) => left.min(Duration::from_secs(seconds)),
@@ -211,16 +218,13 @@ fn radius(launch: &Launch, told: &v1::BlastRadius) -> BlastRadius {
 impl Party {
     /// The call that is meant: of the execution and step that it names, or the only one that it works on.
     fn executing(&self, execution: &str, step: &str) -> Result<(Arc<Launch>, Call), Status> {
-        let run = match execution {
-            "" => None,
-            execution => Some(self.running(execution)?),
-        };
-        let of = |launch: &Arc<Launch>| {
-            let launch = Arc::clone(launch);
-            let calls = launch.calls(run).into_iter();
-            calls.map(move |call| (Arc::clone(&launch), call))
-        };
-        let all = self.launches.iter().flat_map(of);
+        let proven = self.launches.iter().all(|launch| launch.is_ours);
+        if execution.is_empty() && !proven {
+            // Whoever is here can say that it is that plugin, but only those who were called know the execution.
+            let message = "name the execution for which you ask, as execution_id";
+            return Err(Status::invalid_argument(message));
+        }
+        let all = self.calls_of(execution)?.into_iter();
         let mut all = all.filter(|(_, call)| step.is_empty() || call.job.name == step);
         let Some(found) = all.next() else {
             let message = "a plugin asks people only while it is called itself";

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use engine::registry::{self, SettingValue};
+use proto::connection::Connection;
+use proto::v1::{self, engine_service_client::EngineServiceClient};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::process::Command;
@@ -145,4 +147,26 @@ async fn changes_and_secrets_are_for_those_whom_the_configuration_names() {
     let changed = result(&yard, "visitor", "change", json!({})).await;
     assert_eq!(changed["pid"], trusted.pid());
     assert_eq!(changed["url"], "***url***");
+}
+
+#[tokio::test]
+async fn nobody_asks_people_for_an_agent_that_proves_nothing_without_knowing_its_execution() {
+    let (yard, address) = engine(remote(90, &["visitor"])).await;
+    let _trusted = visitor(address);
+    until(&yard, "visitor", 1).await;
+    let address = address.to_string().parse().expect("an address");
+    let connection = Connection::open(&address, Duration::from_secs(5)).await;
+    let connection = connection.expect("it listens");
+    let mut client = EngineServiceClient::with_origin(connection, Connection::origin());
+    let asked = v1::RequestApprovalRequest {
+        tenant_id: yard::tenant().to_string(),
+        description: "restart it".to_owned(),
+        ..v1::RequestApprovalRequest::default()
+    };
+    let refused = client
+        .request_approval(asked)
+        .await
+        .expect_err("a stranger");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("execution_id"), "{refused}");
 }

@@ -22,10 +22,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Connected;
 use tracing::debug;
 
-/// A handshake that takes longer is given up.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// A handshake that takes longer is given up: whoever says nothing keeps others out no longer than that.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// Handshakes at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// After an error of `accept` nothing is accepted for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
