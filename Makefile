@@ -15,7 +15,7 @@ BLOWS ?= 500
 CUTS ?= 100
 SEED ?= 2
 ONCE ?=
-KILLS ?= 200
+DEFECT ?=
 ARGS ?=
 
 # A server that does not wait for its disk must lose something when the power is cut.
@@ -32,12 +32,11 @@ build: ## the programs, as the tests use them (for use: cargo build --release)
 
 test: servers build ## every test, those against the real Prometheus and Alertmanager included
 	cargo test --locked --workspace
-	SEEDS=1000 scripts/sim --nocapture
+	SEEDS=2000 scripts/sim --nocapture
 	MIRASTACK_CHAOS=1 $(WITHOUT_SYNC)
 
 planted: ## the planted defects, and the invariant of the simulation that catches each (DEFECT=name: one)
-	scripts/sim planted --nocapture
-	MIRASTACK_CHAOS=1 $(WITHOUT_SYNC)
+	DEFECT=$(DEFECT) scripts/sim planted --nocapture
 
 check: lint test ## what a change must pass: lint and test
 
@@ -64,10 +63,11 @@ $(CARGO_DENY):
 		--version $(CARGO_DENY_VERSION) cargo-deny
 	rm -rf $(CACHE)/cargo-deny-build
 
-servers: ## makes sure of Prometheus and Alertmanager: on PATH, else from Debian
+servers: ## makes sure of Prometheus, Alertmanager and what tests need besides: on PATH, else from Debian
 	@scripts/servers
 
-demo: servers build ## a real alert becomes an approved silence, before your eyes (ARGS=--yes, DEMO_HOLD=1)
+demo: build ## a real alert becomes an approved silence, before your eyes (ARGS=--yes, DEMO_HOLD=1)
+	@scripts/servers demo
 	@cargo run --locked --quiet --package mirastack-tests --bin demo -- $(ARGS)
 
 sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0, each twice (ONCE=1: once)

@@ -138,6 +138,8 @@ fn every_seed_holds_every_invariant_and_runs_the_same_twice() {
     });
     on_all_cores(seeds, |seed| {
         let named = Named(seed);
+        #[cfg(planted)]
+        crate::planted::plant_named();
         let first = simulate(seed, print);
         let second = if once {
             first.clone()

@@ -324,6 +324,10 @@ impl<'a> Attempt<'a> {
         );
         let sink = Arc::new(sink);
         self.sink = Some(Arc::clone(&sink));
+        let params = match engine::planted!("call_not_as_prepared") {
+            true => [&params[..], b" "].concat().into(),
+            false => params,
+        };
         let call = PluginCall {
             job: self.job,
             params,

@@ -332,10 +332,6 @@ impl Run {
         let step = self.state.steps.get(no)?;
         let (attempt, look_up) = step.at.attempt()?;
         let created = &self.state.head.created;
-        let mut action = self.state.action(step)?.clone();
-        if crate::planted!("newest_manifest") {
-            action.idempotent = !action.idempotent;
-        }
         let last_lost = step.attempts.iter().rev().nth(1).is_some_and(|t| t.lost);
         Some(Job {
             key: self.key().clone(),
@@ -347,7 +343,7 @@ impl Run {
             } else {
                 JobKind::Call
             },
-            action,
+            action: self.state.action(step)?.clone(),
             call: step.call.as_deref()?.clone(),
             requester: created.requester.clone(),
             approval: self.consent(step),

@@ -67,8 +67,8 @@ impl Time {
                 self.not_before.insert(place(step), *at);
                 return Ok(());
             }
-            // Its worker was only slow to say so: there is nothing to be settled any more.
-            Event::AttemptNotCalled { step, .. } => {
+            // Its worker was only slow to say so, or a person has looked: there is nothing to be settled any more.
+            Event::AttemptNotCalled { step, .. } | Event::StepResolved { step, .. } => {
                 self.not_before.remove(&place(step));
                 return Ok(());
             }
