@@ -78,6 +78,8 @@ pub struct Edge {
     pub body_idle: Duration,
     /// For a whole body.
     pub body_total: Duration,
+    /// The same when its sender has proven nothing yet.
+    pub body_unproven: Duration,
     /// A peer that takes nothing of an answer for so long is gone.
     pub write_stall: Duration,
     /// An HTTP/2 connection without a request is closed after this.
@@ -100,6 +102,7 @@ impl Default for Edge {
             body_bytes: 1024 * 1024,
             body_idle: Duration::from_secs(10),
             body_total: Duration::from_secs(30),
+            body_unproven: Duration::from_secs(5),
             write_stall: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             streams: 100,

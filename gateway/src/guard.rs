@@ -12,7 +12,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method};
 use tokio::time::{Instant, timeout};
 
 use crate::auth::authenticate;
@@ -21,9 +22,9 @@ use crate::config::std_time;
 use crate::gate::{Gate, Shared};
 use crate::idempotency;
 use crate::problem::{self, Problem};
-use crate::request::{Arg, Args, Media, Origin, media, read_body};
+use crate::request::{Arg, Args, Media, Origin, media, read_body, stranger};
 use crate::respond;
-use crate::room::{Held, Taken};
+use crate::room::{Held, Sender, Taken};
 use crate::route::{Bodies, Keyed, Route, Takes};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -163,7 +164,10 @@ pub(crate) async fn before(
     let mut answer = match answered {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => problem.into_response(),
-        Err(_) => Problem::unavailable("the request took too long: try again").into_response(),
+        Err(_) => Problem::unavailable(
+            "the request took too long, and may have been accepted: send it again, with the same Idempotency-Key",
+        )
+        .into_response(),
     };
     answer.extensions_mut().insert(Answered(row.path));
     answer
@@ -193,7 +197,7 @@ async fn pass(
     let body = match row.bodies {
         Bodies::None | Bodies::Handler => body,
         Bodies::Guard => {
-            let (read, taken) = read(gate, row, &parts.headers, body).await?;
+            let (read, taken) = read(gate, row, &parts, body).await?;
             held = Held::new(taken);
             parts.extensions.insert(held.clone());
             Body::from(read)
@@ -221,17 +225,19 @@ async fn pass(
 async fn read(
     gate: &Gate,
     row: &Row,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Body,
 ) -> Result<(Bytes, Taken), Problem> {
-    let proven = row.right != Right::Open;
     let mut limits = gate.config.edge.clone();
-    if !proven {
+    let sender = if row.right == Right::Open {
         limits.body_bytes = limits.body_bytes.min(STRANGERS_BODY_MAX);
-    }
-    let mut taken = gate.room.for_body(proven);
+        stranger(parts)
+    } else {
+        Sender::Known
+    };
+    let mut taken = gate.room.for_body(sender);
     let body = read_body(body, &limits, &mut taken).await?;
-    if media(headers, &[Media::Yaml]).is_err() {
+    if media(&parts.headers, &[Media::Yaml]).is_err() {
         gate.room.for_values(&body, &mut taken).await?;
     }
     Ok((body, taken))

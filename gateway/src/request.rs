@@ -1,6 +1,8 @@
 //! What is taken from a request: its arguments, its body, what made it.
 
-use axum::extract::{FromRequestParts, Query};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, Query};
 use bytes::{Bytes, BytesMut};
 use engine::id::Nonce;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -15,7 +17,7 @@ use crate::config::{Edge, std_time};
 use crate::hook::names_once;
 use crate::page::{no_cursor, read_cursor};
 use crate::problem::{Problem, Spot};
-use crate::room::Taken;
+use crate::room::{Sender, Taken};
 
 /// Rows of a list, unless asked otherwise.
 const LIMIT: usize = 50;
@@ -205,7 +207,7 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Reads a body under the limits of size, of time between parts, and of time in all.
+/// Reads a body under the limits of size, of time between parts, and of time in all, which is less for a stranger's.
 ///
 /// # Errors
 /// 413, 408, 400 when it ends in the middle, and 503 when there is no room for it.
@@ -222,7 +224,11 @@ pub(crate) async fn read_body(
     if usize::try_from(declared).is_ok_and(|n| n > limits.body_bytes) {
         return Err(too_large());
     }
-    let end = Instant::now() + std_time(limits.body_total);
+    let total = match taken.sender() {
+        Sender::Known => limits.body_total,
+        Sender::Stranger(_) => limits.body_total.min(limits.body_unproven),
+    };
+    let end = Instant::now() + std_time(total);
     let mut body = body;
     let mut read = BytesMut::new();
     loop {
@@ -242,6 +248,13 @@ pub(crate) async fn read_body(
         taken.more(data.len())?;
         read.extend_from_slice(&data);
     }
+}
+
+/// Whoever sends a request and has proven nothing yet.
+pub(crate) fn stranger(parts: &Parts) -> Sender {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let nowhere = Ipv4Addr::UNSPECIFIED.into();
+    Sender::at(peer.map_or(nowhere, |ConnectInfo(peer)| peer.ip()))
 }
 
 /// Refuses a compressed body: it would be read as garbage, or once it is written out be longer than anybody allowed.
@@ -370,7 +383,7 @@ mod tests {
     }
 
     fn taken() -> Taken {
-        crate::room::Room::default().for_body(true)
+        crate::room::Room::default().for_body(Sender::Known)
     }
 
     #[tokio::test(start_paused = true)]
@@ -385,6 +398,26 @@ mod tests {
             .expect_err("too slow");
         assert_eq!(problem.status.as_u16(), 408);
         assert_eq!(start.elapsed(), std_time(limits.body_idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_has_less_time_for_a_body() {
+        let limits = Edge::default();
+        let stranger = Sender::at(std::net::Ipv4Addr::LOCALHOST.into());
+        for (sender, most) in [
+            (Sender::Known, limits.body_total),
+            (stranger, limits.body_unproven),
+        ] {
+            let drops = futures::stream::unfold((), |()| async {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from("x")), ()))
+            });
+            let (start, body) = (Instant::now(), axum::body::Body::from_stream(drops));
+            let mut taken = crate::room::Room::default().for_body(sender);
+            let read = read_body(body, &limits, &mut taken).await;
+            assert_eq!(read.expect_err("too slow").status.as_u16(), 408);
+            assert_eq!(start.elapsed(), std_time(most), "{sender:?}");
+        }
     }
 
     #[tokio::test]

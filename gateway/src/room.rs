@@ -3,10 +3,13 @@
 //!
 //! The limit of one body is in [`Edge`](crate::config::Edge). It says nothing about fifty at once, and a body of 1 MiB
 //! can hold values that take eighty times as much. Bytes are counted as they arrive, so who sends slowly holds no more
-//! than was sent; whoever has proven nothing finds less room, and so keeps nobody out who has. For values and documents
-//! one waits: those that are before it do not depend on any peer.
+//! than was sent. Whoever has proven nothing finds less room, and so keeps nobody out who has; one address of them has a
+//! share, and bodies of a few words, such as log-ins, a room of their own, so that strangers do not keep each other out.
+//! For values and documents one waits: those that are before it do not depend on any peer.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +34,12 @@ const BYTES_SMALL: usize = 2 * MIB;
 const SMALL: usize = 64 * KIB;
 /// The same of those whose senders have proven nothing yet.
 const BYTES_UNPROVEN: usize = 4 * MIB;
+/// Besides these, those of their bodies that hold a few words: whoever sends others keeps none of them out.
+const BYTES_OF_WORDS: usize = MIB;
+/// A body holds a few words up to here.
+const WORDS: usize = KIB;
+/// One address has this part of either. Loopback may have all of it: a proxy on this machine stands for many.
+const SHARE: usize = 4;
 /// What the values of JSON bodies take at once.
 const VALUES: usize = 24 * MIB;
 /// The same of bodies that weigh little, which do not wait behind others.
@@ -63,7 +72,75 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct Shelf {
     all: AtomicUsize,
-    unproven: AtomicUsize,
+    unproven: Mutex<Strangers>,
+}
+
+/// Those of whoever has proven nothing yet: all of them, and of each address.
+#[derive(Default)]
+struct Strangers {
+    all: Sizes,
+    of: BTreeMap<IpAddr, Sizes>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Sizes {
+    words: usize,
+    others: usize,
+}
+
+impl Sizes {
+    /// A body was so long and is now so long.
+    fn change(&mut self, before: usize, now: usize) {
+        *self.kind(before) -= before;
+        *self.kind(now) += now;
+    }
+
+    fn kind(&mut self, length: usize) -> &mut usize {
+        match length <= WORDS {
+            true => &mut self.words,
+            false => &mut self.others,
+        }
+    }
+}
+
+impl Strangers {
+    /// A body from `peer` was so long and is now so long. Answers whether there is room for it.
+    fn change(&mut self, peer: IpAddr, before: usize, now: usize) -> bool {
+        self.all.change(before, now);
+        let its = self.of.entry(peer).or_default();
+        its.change(before, now);
+        let (its, share) = (*its, if peer.is_loopback() { 1 } else { SHARE });
+        if its == Sizes::default() {
+            self.of.remove(&peer);
+        }
+        let (all, its, most) = match now <= WORDS {
+            true => (self.all.words, its.words, BYTES_OF_WORDS),
+            false => (self.all.others, its.others, BYTES_UNPROVEN),
+        };
+        all <= most && its <= most / share
+    }
+}
+
+/// Who sends a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// Somebody who has proven who it is.
+    Known,
+    /// Anybody at this address.
+    Stranger(IpAddr),
+}
+
+impl Sender {
+    /// A stranger at this address. Whoever has one of version 6 has the 2^64 beside it, too.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self::Stranger(match address.to_canonical() {
+            IpAddr::V6(ip) if !ip.is_loopback() => {
+                let network = ip.to_bits() >> 64 << 64;
+                Ipv6Addr::from_bits(network).into()
+            }
+            other => other,
+        })
+    }
 }
 
 impl Default for Room {
@@ -81,11 +158,11 @@ impl Default for Room {
 
 impl Room {
     /// For the bytes of one body that is about to arrive.
-    pub(crate) fn for_body(&self, proven: bool) -> Taken {
+    pub(crate) fn for_body(&self, sender: Sender) -> Taken {
         Taken {
             shelf: self.bytes.clone(),
             bytes: 0,
-            proven,
+            sender,
             _values: None,
         }
     }
@@ -161,7 +238,7 @@ fn full() -> Problem {
 pub(crate) struct Taken {
     shelf: Arc<Shelf>,
     bytes: usize,
-    proven: bool,
+    sender: Sender,
     _values: Option<OwnedSemaphorePermit>,
 }
 
@@ -171,31 +248,40 @@ impl Taken {
     /// # Errors
     /// 503 when there is no room for them.
     pub(crate) fn more(&mut self, bytes: usize) -> Result<(), Problem> {
+        let before = self.bytes;
         self.bytes += bytes;
         let all = self.shelf.all.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let unproven = if self.proven {
-            0
-        } else {
-            self.shelf.unproven.fetch_add(bytes, Ordering::Relaxed) + bytes
+        let fits = self.stranger_has(before, self.bytes);
+        let most = match self.bytes {
+            0..=WORDS => BYTES + BYTES_SMALL + BYTES_OF_WORDS,
+            0..=SMALL => BYTES + BYTES_SMALL,
+            _ => BYTES,
         };
-        let most = if self.bytes <= SMALL {
-            BYTES + BYTES_SMALL
-        } else {
-            BYTES
-        };
-        if all > most || unproven > BYTES_UNPROVEN {
+        if all > most || !fits {
             return Err(full());
         }
         Ok(())
+    }
+
+    pub(crate) fn sender(&self) -> Sender {
+        self.sender
+    }
+
+    /// Whether there is room for it where a stranger sends it.
+    fn stranger_has(&self, before: usize, now: usize) -> bool {
+        let Sender::Stranger(peer) = self.sender else {
+            return true;
+        };
+        let unproven = &self.shelf.unproven;
+        let mut unproven = unproven.lock().unwrap_or_else(PoisonError::into_inner);
+        unproven.change(peer, before, now)
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
         self.shelf.all.fetch_sub(self.bytes, Ordering::Relaxed);
-        if !self.proven {
-            self.shelf.unproven.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
+        self.stranger_has(self.bytes, 0);
     }
 }
 
@@ -271,34 +357,93 @@ mod tests {
     #[test]
     fn bytes_are_counted_together_and_given_back() {
         let room = Room::default();
-        let mut first = room.for_body(true);
+        let mut first = room.for_body(Sender::Known);
         assert_eq!(status(first.more(BYTES)), None);
-        let mut second = room.for_body(true);
+        let mut second = room.for_body(Sender::Known);
         assert_eq!(status(second.more(SMALL)), None, "a small one finds room");
         assert_eq!(status(second.more(1)), Some(503), "and is none any more");
         drop((first, second));
-        assert_eq!(status(room.for_body(true).more(BYTES)), None);
+        assert_eq!(status(room.for_body(Sender::Known).more(BYTES)), None);
     }
 
     #[test]
     fn who_has_proven_nothing_keeps_nobody_out_who_has() {
         let room = Room::default();
-        let mut stranger = room.for_body(false);
-        assert_eq!(status(stranger.more(BYTES_UNPROVEN)), None);
-        assert_eq!(status(room.for_body(false).more(1)), Some(503));
-        assert_eq!(
-            status(room.for_body(true).more(BYTES - BYTES_UNPROVEN)),
-            None
-        );
+        let mut proxy = room.for_body(stranger("127.0.0.1"));
+        assert_eq!(status(proxy.more(BYTES_UNPROVEN)), None);
+        let other = room.for_body(stranger("192.0.2.1")).more(WORDS + 1);
+        assert_eq!(status(other), Some(503));
+        let known = room.for_body(Sender::Known).more(BYTES - BYTES_UNPROVEN);
+        assert_eq!(status(known), None);
+    }
+
+    fn stranger(address: &str) -> Sender {
+        Sender::at(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_stranger_who_holds_all_it_can_keeps_no_other_out() {
+        let room = Room::default();
+        let send = |address: &str, bytes: usize| {
+            let mut taken = room.for_body(stranger(address));
+            taken.more(bytes).map(|()| taken)
+        };
+        let hold = |address: &str, bytes: usize| {
+            let held = (0..).map_while(|_| send(address, bytes).ok());
+            held.collect::<Vec<_>>()
+        };
+        // Each of one network is the same stranger.
+        let mut large = hold("2001:db8::1", 64 * KIB);
+        large.extend(hold("2001:db8::2", 64 * KIB));
+        assert_eq!(large.len(), BYTES_UNPROVEN / SHARE / (64 * KIB));
+        let log_in = 60;
+        assert_eq!(status(send("2001:db8::1", log_in)), None, "of a few words");
+        let words = hold("2001:db8::1", WORDS);
+        assert_eq!(words.len(), BYTES_OF_WORDS / SHARE / WORDS);
+        assert_eq!(status(send("2001:db8::1", log_in)), Some(503), "all it can");
+        assert_eq!(status(send("192.0.2.1", log_in)), None);
+        assert_eq!(status(send("192.0.2.1", 64 * KIB)), None);
+        drop((large, words));
+        assert_eq!(status(send("2001:db8::1", log_in)), None, "given back");
+        let left = room.bytes.unproven.lock().expect("nobody panics here");
+        assert!(left.of.is_empty() && left.all == Sizes::default());
+    }
+
+    #[test]
+    fn a_body_that_grows_moves_out_of_the_room_for_a_few_words() {
+        let room = Room::default();
+        let grown = || {
+            let mut taken = room.for_body(stranger("192.0.2.1"));
+            let grown = taken.more(WORDS).and_then(|()| taken.more(1));
+            grown.map(|()| taken)
+        };
+        let held: Vec<_> = (0..).map_while(|_| grown().ok()).collect();
+        assert_eq!(held.len(), BYTES_UNPROVEN / SHARE / (WORDS + 1));
+        let words = room.for_body(stranger("192.0.2.1")).more(WORDS);
+        assert_eq!(status(words), None);
+    }
+
+    #[tokio::test]
+    async fn while_a_document_is_worked_on_others_are_answered() {
+        let room = Room::default();
+        let heavy = ",".repeat(LIGHT_MAX / 320 + 1);
+        for text in ["light: true", &heavy] {
+            let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+            // All of this runs on one thread: who works on it there answers nobody meanwhile.
+            let work = move |_: String| may_go_on.recv_timeout(10 * WAIT_MAX).is_ok();
+            let answered = async move { go_on.send(()).is_ok() };
+            let both = tokio::join!(biased; room.work_on(text, work), answered);
+            assert_eq!(both, (Ok(true), true), "{} bytes", text.len());
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn values_wait_for_room_and_not_for_ever() {
         let room = Room::default();
         let body = vec![b','; VALUES_MAX / 68];
-        let mut first = room.for_body(true);
+        let mut first = room.for_body(Sender::Known);
         assert_eq!(status(room.for_values(&body, &mut first).await), None);
-        let mut second = room.for_body(true);
+        let mut second = room.for_body(Sender::Known);
         assert_eq!(status(room.for_values(&body, &mut second).await), Some(503));
         assert_eq!(status(room.for_values(b"{}", &mut second).await), None);
         drop(first);

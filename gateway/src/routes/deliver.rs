@@ -11,6 +11,7 @@ use bytes::Bytes;
 use engine::definition::{Hook, HookType};
 use engine::id::{RunId, Tenant};
 use engine::registry::{SavedHook, secret_seal};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,8 +23,9 @@ use crate::gate::Shared;
 use crate::hook::{Came, Found, verify};
 use crate::mirror::Kept;
 use crate::problem::Problem;
-use crate::request::{Origin, read_body, uncompressed};
+use crate::request::{Origin, read_body, stranger, uncompressed};
 use crate::respond;
+use crate::room::Sender;
 use crate::route::{Keyed, Route, Shape};
 
 /// So many bytes of a body are kept with a delivery that made no run.
@@ -136,7 +138,7 @@ async fn deliver(
         traceparent: origin.traceparent,
     };
     let (parts, body) = request.into_parts();
-    let answer = door.enter(&parts.headers, body).await;
+    let answer = door.enter(&parts, body).await;
     let outcome = match &answer {
         Ok(answer) => answer.outcome,
         Err(_) => DeliveryOutcome::Refused,
@@ -151,18 +153,19 @@ struct Answered {
 }
 
 impl Door<'_> {
-    async fn enter(
-        &self,
-        headers: &HeaderMap,
-        body: axum::body::Body,
-    ) -> Result<Answered, Problem> {
+    async fn enter(&self, parts: &Parts, body: axum::body::Body) -> Result<Answered, Problem> {
+        let headers = &parts.headers;
         let secrets = self.secrets();
         let proven = verify::by_headers(&self.hook.auth, &secrets, headers);
         if proven == Some(false) {
             return Err(self.refused(headers, None, "its credentials are wrong"));
         }
         let room = &self.gate.room;
-        let mut taken = room.for_body(proven == Some(true));
+        let sender = match proven {
+            Some(true) => Sender::Known,
+            _ => stranger(parts),
+        };
+        let mut taken = room.for_body(sender);
         let body = read_body(body, &self.gate.config.edge, &mut taken).await?;
         // Not before: whoever sends a body slowly, and has proven nothing yet, would keep the seat.
         let busy = "too many deliveries at once: send it again";

@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::{Answer, Client, World, config};
 
@@ -26,7 +24,7 @@ steps:
 ";
 
 /// An installation with a hook for alerts; and its secret.
-async fn alerts(world: &World) -> String {
+pub(crate) async fn alerts(world: &World) -> String {
     let made = world
         .engineer
         .post("/api/v1/hooks")
@@ -615,31 +613,4 @@ async fn a_hook_takes_no_secret_that_somebody_else_has_set() {
         again.json
     );
     assert!(again.json["secret"].is_string());
-}
-
-#[tokio::test]
-async fn who_has_proven_nothing_keeps_no_other_from_delivering() {
-    let mut one = config();
-    one.deliveries = 1;
-    let world = World::with(one).await;
-    let secret = alerts(&world).await;
-    let signed = json!({"hook": "signed", "type": "generic", "dedupe": "none"});
-    let made = world.engineer.post("/api/v1/hooks").json(&signed).await;
-    assert_eq!(made.status, 201, "{}", made.json);
-    let mut slow = TcpStream::connect(world.address).await.expect("it listens");
-    let head = format!(
-        "POST /hooks/signed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-mirastack-signature: sha256={}\r\nexpect: 100-continue\r\ncontent-length: 10\r\n\r\n",
-        "0".repeat(64)
-    );
-    slow.write_all(head.as_bytes())
-        .await
-        .expect("it takes bytes");
-    // The gateway says this once it waits for the body.
-    let mut said = [0; 12];
-    slow.read_exact(&mut said).await.expect("it says something");
-    assert_eq!(&said, b"HTTP/1.1 100");
-
-    let sender = world.nobody.with_token(&secret);
-    let taken = deliver(&sender, json!([firing("Down", &at(1))])).await;
-    assert_eq!(taken.status, 202, "{}", taken.json);
 }

@@ -14,5 +14,7 @@ mod rights;
 mod runs;
 mod secrets;
 mod starting;
+mod strangers;
 mod support;
+mod waits;
 mod workflows;

@@ -1,24 +1,10 @@
 //! Runs: started, waited for, looked at, followed, stopped.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use engine::digest::Digest;
-use engine::event::Event;
-use engine::id::{RunKey, Shard};
-use engine::record::Record;
 use futures::StreamExt;
-use gateway::Gateway;
 use serde_json::{Value, json};
-use store::port::{Entry, Journal, NewRun, OpenRuns};
-use store::{Backend, Error};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::owner::key_of;
-use crate::support::{CHANGES, Client, READS, WAITS, World, config, parts};
+use crate::support::{CHANGES, READS, WAITS, World};
 
 #[tokio::test]
 async fn a_run_is_accepted_looked_at_and_ends() {
@@ -504,71 +490,4 @@ async fn a_filter_has_a_bounded_number_of_values() {
     };
     assert_eq!(world.operator.get(&labels(20)).await.status, 200);
     assert_eq!(world.operator.get(&labels(21)).await.code(400), "malformed");
-}
-
-/// A journal that counts how often it is read.
-struct Counted {
-    journal: Arc<dyn Journal>,
-    reads: watch::Sender<usize>,
-}
-
-#[async_trait]
-impl Journal for Counted {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
-        self.journal.append(record, events).await
-    }
-
-    async fn read(&self, key: &RunKey, after: u64) -> Result<Vec<Entry>, Error> {
-        self.reads.send_modify(|n| *n += 1);
-        self.journal.read(key, after).await
-    }
-
-    async fn open_runs(&self, shard: Shard) -> Result<OpenRuns, Error> {
-        self.journal.open_runs(shard).await
-    }
-
-    async fn new_runs(&self, shard: Shard, seq: u64, max: usize) -> Result<Vec<NewRun>, Error> {
-        self.journal.new_runs(shard, seq, max).await
-    }
-}
-
-#[tokio::test]
-async fn who_waits_for_the_end_reads_the_journal_at_the_end() {
-    let world = World::start().await;
-    let step = |n: u32| format!("  - id: s{n}\n    uses: demo/read\n    with: {{ value: x }}\n");
-    let steps: String = (1..=6).map(step).collect();
-    world.save(&format!("workflow: six\nsteps:\n{steps}")).await;
-    let id = world.run("six", json!({})).await;
-    let counted = Arc::new(Counted {
-        journal: world.backend.journal.clone(),
-        reads: watch::Sender::new(0),
-    });
-    let backend = Backend {
-        journal: counted.clone(),
-        ..world.backend.clone()
-    };
-    let gateway = Gateway::new(config(), backend, parts());
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let mut tasks = JoinSet::new();
-    let serving = gateway.clone();
-    tasks.spawn(async move { serving.serve(listener, CancellationToken::new()).await });
-    gateway.ready().await;
-    let path = format!("/api/v1/runs/{id}?wait=20&until=end");
-    let operator = Client::new(address).with_token(&world.operator.token());
-    let work = async {
-        let mut reads = counted.reads.subscribe();
-        let looked = reads.wait_for(|n| *n > 0).await;
-        looked.expect("the test holds it");
-        for n in 1..=6 {
-            let step = format!("s{n}");
-            world.owner.succeed(&id, &step, json!({"value": "v"})).await;
-            // Whoever waits has heard of it by the time that this is answered.
-            assert_eq!(operator.get("/api/v1/whoami").await.status, 200);
-        }
-    };
-    let (run, ()) = tokio::join!(biased; operator.get(&path), work);
-    assert_eq!(run.json["status"], "succeeded", "{}", run.json);
-    let reads = *counted.reads.borrow();
-    assert!(reads <= 4, "{reads} times");
 }

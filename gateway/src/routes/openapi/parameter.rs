@@ -3,6 +3,11 @@
 use engine::event::RunStatus;
 use serde_json::{Value, json};
 
+/// The id of an approval: `RUN.STEP.ASKING`.
+const APPROVAL: &str = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9]{1,9}\.[0-9]{1,9}$";
+/// `a=1,b=2`: what stands after a comma is another pair, or another value of the same name.
+const LABELS: &str = r"^,*([^,=]*=[\s\S]*)?$";
+
 /// Gives each parameter of a description its schema.
 pub(super) fn refine(document: &mut Value) {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
@@ -31,6 +36,7 @@ fn of_path(path: &str, name: &str) -> Value {
         "name" | "tenant" => text("^[a-z0-9][a-z0-9-]{0,62}$"),
         "sha256" => text("^[0-9a-f]{64}$"),
         "step" | "action" => text("^[a-z][a-z0-9_]{0,62}$"),
+        "id" if path.starts_with("/api/v1/approvals/") => text(APPROVAL),
         "id" => json!({"type": "string", "format": "uuid"}),
         _ => json!({"type": "string", "minLength": 1}),
     }
@@ -59,7 +65,7 @@ fn of_query(path: &str, name: &str) -> Value {
         }
         "cursor" => text("^[A-Za-z0-9_-]*$"),
         "ending" => text("^([0-9a-f-]{6,36})?$"),
-        "label" => text("^([a-z]+=[a-z]*)?$"),
+        "label" => text(LABELS),
         "parent" | "environment" => json!({"type": "string", "maxLength": 0}),
         _ => json!({"type": "string"}),
     }

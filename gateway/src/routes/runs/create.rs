@@ -326,31 +326,34 @@ impl<'a> Submit<'a> {
 
     async fn answer(&self, run: RunId, heard: Option<Subscription>) -> Result<Response, Problem> {
         if let Some(end) = self.wait
-            && let Some(shown) = self.ended_by(run, heard, end).await?
+            && let Some(shown) = self.ended_by(run, heard, end).await
         {
             return Ok(respond::plain(StatusCode::OK, &shown));
         }
         Ok(accepted(self.gate, run))
     }
 
-    /// The run, if it ends in time.
+    /// The run, if it ends in time and can be read. It was accepted, whatever becomes of waiting for it.
     async fn ended_by(
         &self,
         run: RunId,
         heard: Option<Subscription>,
         end: Instant,
-    ) -> Result<Option<ShownRun>, Problem> {
+    ) -> Option<ShownRun> {
         let tenant: &Tenant = &self.caller.tenant;
         let key = self.gate.run_key(tenant, run);
-        let wait = ended(self.gate, &key, heard);
-        match timeout_at(end, wait).await {
-            Ok(Ok(run)) => match run.status().is_end() {
-                true => Ok(Some(shown(self.gate, &run).await?)),
+        let wait = async {
+            let run = ended(self.gate, &key, heard).await?;
+            match run.status().is_end() {
+                true => shown(self.gate, &run).await.map(Some),
                 false => Ok(None),
-            },
-            Ok(Err(problem)) => Err(problem),
-            Err(_) => Ok(None),
-        }
+            }
+        };
+        let waited = timeout_at(end, wait).await.ok()?;
+        waited.unwrap_or_else(|problem: Problem| {
+            tracing::debug!(?problem, %run, "its end is not waited for");
+            None
+        })
     }
 }
 

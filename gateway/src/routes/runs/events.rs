@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
-use engine::digest::Digest;
 use engine::event::RunStatus;
 use engine::id::RunKey;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -44,8 +43,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(
             ("/api/v1/runs/{id}/events", Right::Read),
             "streamRun",
-            "What happens in a run: `record` (its id is the record's number), `progress`, `log`, at last `run.ended`. \
-             `Last-Event-ID` resumes.",
+            "What happens in a run: `record` (its id is the record's number), `progress`, `log`, at last `run.ended`; \
+             `gap` where lines of the log or progress may be missing, and no record is. `Last-Event-ID` resumes.",
             one,
         )
         .answer(200, "The events.", Shape::events(EVENT_STREAM))
@@ -182,16 +181,25 @@ async fn follow_from(told: &mut Told, key: &RunKey, after: u64) -> Result<(), Ov
         loop {
             match told.next(&mut heard).await? {
                 Ok(News::Record { record, .. }) if record.n <= n => {}
-                Ok(News::Record { record, events, .. }) if record.n == n + 1 => {
+                Ok(News::Record {
+                    record,
+                    events,
+                    hash,
+                }) if record.n == n + 1 => {
                     n = record.n;
-                    let shown = ShownRecord::new(&record, &events, Digest::of(&record.encode()));
+                    let shown = ShownRecord::new(&record, &events, hash);
                     told.event(Some(n), "record", &shown).await?;
                     if let Some(status) = end_in(&events) {
                         return ended(told, key, (n, status)).await;
                     }
                 }
                 // Something was missed: the journal has it.
-                Ok(News::Record { .. }) | Err(RecvError::Lagged(_)) => break,
+                Ok(News::Record { .. }) => break,
+                // The same, but for what it does not have.
+                Err(RecvError::Lagged(missed)) => {
+                    told.event(None, "gap", &json!({"missed": missed})).await?;
+                    break;
+                }
                 Ok(News::Progress {
                     step,
                     percent,
@@ -256,8 +264,11 @@ async fn follow_all(mut told: Told, mut heard: Subscription) {
             Ok(Err(RecvError::Lagged(missed))) => {
                 told.event(None, "gap", &json!({"missed": missed})).await
             }
-            Ok(Ok(News::Record { record, events, .. })) => {
-                let hash = Digest::of(&record.encode());
+            Ok(Ok(News::Record {
+                record,
+                events,
+                hash,
+            })) => {
                 let data = OfRun {
                     run: record.key.run,
                     record: ShownRecord::new(&record, &events, hash),

@@ -1,7 +1,6 @@
 //! One run, also waited for.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -16,12 +15,12 @@ use http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use store::port::{News, Subscription, Topic};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::auth::Caller;
 use crate::auth::right::Right;
 use crate::gate::{Gate, Shared};
-use crate::journal::{Read, run_key};
+use crate::journal::{Read, end_in, run_key};
 use crate::problem::Problem;
 use crate::request::{Arg, Args};
 use crate::respond::{self, names, revision_tag};
@@ -30,6 +29,10 @@ use crate::show::run::ShownRun;
 
 /// A waited-for run is looked at so often, whatever is told of it: live news may be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Where news were missed its journal is read at most so often: where there are many, they are missed again and again.
+const READ_AGAIN: Duration = Duration::from_millis(250);
+/// Whoever waits keeps a run while its records take no more than this, in bytes. Of a larger one its end is heard of.
+const KEPT_MAX: usize = 64 * 1024;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -80,44 +83,61 @@ async fn get(
     // Without a wait it decides nothing, and is read all the same: a mistake in it would come out later.
     let until = until(&args, &headers)?;
     let Some(wait) = wait(&gate, &args)? else {
-        return answer(&gate, &key, &caller).await;
+        let read = gate.read_run(&key).await?;
+        let answer = look(&gate, &caller, read, |_, _| true).await?;
+        return answer.ok_or_else(Problem::internal);
     };
     let end = Instant::now() + wait;
     let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
     let mut known = None;
     loop {
-        let run = match known.take() {
+        let looked_at = Instant::now();
+        let read = match known.take() {
             Some(run) => Read::Whole(run),
             None => gate.read_run(&key).await?,
         };
-        let run = match run {
-            Read::Whole(run) => run,
-            Read::Damaged(row, what) => {
-                return Ok(respond::json(&ShownRun::damaged(
-                    &row,
-                    &caller.tenant,
-                    &what,
-                )));
+        let over = looked_at >= end || gate.stopping.is_cancelled();
+        if let Some(answer) = look(&gate, &caller, read, |run, tag| {
+            over || match until {
+                Until::End => run.status.is_end(),
+                Until::Attention => run.status.is_end() || run.needs_a_person(),
+                Until::Change => !names(&headers, &IF_NONE_MATCH, tag),
             }
-        };
-        let shown = shown(&gate, &run).await?;
-        let tag = revision_tag(run.n());
-        let there = match until {
-            Until::End => shown.status.is_end(),
-            Until::Attention => shown.status.is_end() || shown.needs_a_person(),
-            Until::Change => !names(&headers, &IF_NONE_MATCH, &tag),
-        };
-        if there || Instant::now() >= end || gate.stopping.is_cancelled() {
-            return Ok(respond::tagged(&shown, &tag));
+        })
+        .await?
+        {
+            return Ok(answer);
         }
+        // Nothing of the run is kept meanwhile: many may wait.
         if until == Until::End {
             // Showing it after each record would cost more than the run. Errors are met above.
-            let ended = timeout_at(end, until_ended(&gate, &key, &mut heard, Some(run))).await;
+            let ended = timeout_at(end, until_ended(&gate, &key, &mut heard)).await;
             known = ended.ok().and_then(Result::ok);
         } else {
-            news(&gate, &mut heard, end).await;
+            news(&gate, &mut heard, end.min(looked_at + READ_AGAIN), end).await;
         }
     }
+}
+
+/// The run as it is, if it is as wanted. What cannot be read is not waited for.
+async fn look(
+    gate: &Gate,
+    caller: &Caller,
+    read: Read,
+    wanted: impl Fn(&ShownRun, &str) -> bool,
+) -> Result<Option<Response>, Problem> {
+    Ok(match read {
+        Read::Whole(run) => {
+            let shown = shown(gate, &run).await?;
+            let tag = revision_tag(run.n());
+            wanted(&shown, &tag).then(|| respond::tagged(&shown, &tag))
+        }
+        Read::Damaged(row, what) => Some(respond::json(&ShownRun::damaged(
+            &row,
+            &caller.tenant,
+            &what,
+        ))),
+    })
 }
 
 fn wait(gate: &Gate, args: &Args) -> Result<Option<Duration>, Problem> {
@@ -139,8 +159,8 @@ fn until(args: &Args, headers: &HeaderMap) -> Result<Until, Problem> {
     }
 }
 
-/// Waits for the next record, or until it is time to look again.
-async fn news(gate: &Gate, heard: &mut Subscription, end: Instant) {
+/// Waits for the next record, or until it is time to look again: not before `again` where news were missed.
+async fn news(gate: &Gate, heard: &mut Subscription, again: Instant, end: Instant) {
     let look = end.min(Instant::now() + LOOK_AGAIN);
     loop {
         tokio::select! {
@@ -148,7 +168,8 @@ async fn news(gate: &Gate, heard: &mut Subscription, end: Instant) {
             () = gate.stopping.cancelled() => return,
             news = heard.recv() => match news {
                 Ok(News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => {}
-                Ok(News::Record { .. }) | Err(RecvError::Lagged(_)) => return,
+                Ok(News::Record { .. }) => return,
+                Err(RecvError::Lagged(_)) => return sleep_until(again).await,
                 Err(RecvError::Closed) => return sleep_until(look).await,
             },
             () = sleep_until(look) => return,
@@ -166,75 +187,82 @@ pub(super) async fn ended(
     key: &RunKey,
     heard: Option<Subscription>,
 ) -> Result<Box<Run>, Problem> {
-    match heard {
-        Some(mut heard) => until_ended(gate, key, &mut heard, None).await,
-        None => {
-            let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
-            let run = gate.whole_run(key).await?;
-            until_ended(gate, key, &mut heard, Some(run)).await
-        }
+    if let Some(mut heard) = heard {
+        return until_ended(gate, key, &mut heard).await;
     }
+    let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
+    let run = gate.whole_run(key).await?;
+    if run.status().is_end() {
+        return Ok(run);
+    }
+    drop(run);
+    until_ended(gate, key, &mut heard).await
 }
 
-/// As [`ended`], of a run as it was after what is heard began. Each record is made part of it as it is told; the
-/// journal is read only where one was missed.
+/// As [`ended`], of a run that had not ended after what is heard began.
 async fn until_ended(
     gate: &Gate,
     key: &RunKey,
     heard: &mut Subscription,
-    mut run: Option<Box<Run>>,
 ) -> Result<Box<Run>, Problem> {
     let mut stopping = pin!(gate.stopping.cancelled());
-    let mut look = pin!(tokio::time::sleep(LOOK_AGAIN));
+    let mut look = pin!(sleep(LOOK_AGAIN));
+    let (mut kept, mut again) = (Kept::default(), Instant::now());
     loop {
-        if let Some(ended) = run.take_if(|run| run.status().is_end()) {
-            return Ok(ended);
-        }
-        let complete = tokio::select! {
+        let may_have_ended = tokio::select! {
             biased;
             () = &mut stopping => return gate.whole_run(key).await,
             news = heard.recv() => match news {
-                Ok(News::Record { record, events, hash }) => learn(&mut run, &record, &events, hash),
-                Ok(News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => true,
-                Err(RecvError::Lagged(_)) => false,
+                Ok(News::Record { record, events, hash }) => {
+                    kept.learn(&record, &events, hash);
+                    end_in(&events).is_some()
+                }
+                Ok(News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => false,
+                Err(RecvError::Lagged(_)) => {
+                    kept.run = None;
+                    sleep_until(again).await;
+                    true
+                }
                 Err(RecvError::Closed) => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                    false
+                    sleep(LOOK_AGAIN).await;
+                    true
                 }
             },
             () = &mut look => {
                 look.as_mut().reset(Instant::now() + LOOK_AGAIN);
-                false
+                true
             }
         };
-        if !complete {
-            run = Some(gate.whole_run(key).await?);
+        if let Some(ended) = kept.run.take_if(|run| run.status().is_end()) {
+            return Ok(ended);
+        }
+        if may_have_ended {
+            again = Instant::now() + READ_AGAIN;
+            let run = gate.whole_run(key).await?;
+            if run.status().is_end() {
+                return Ok(run);
+            }
         }
     }
 }
 
-/// Makes a record part of its run. Answers whether none is missing before it.
-fn learn(run: &mut Option<Box<Run>>, record: &Record, events: &[Event], hash: Digest) -> bool {
-    match run {
-        Some(run) => record.n <= run.n() || run.follow(record, events, hash).is_ok(),
-        None => {
-            *run = Run::begin(record, events, hash).ok().map(Box::new);
-            run.is_some()
-        }
-    }
+/// A run that is heard of from its first record on, while it is small.
+#[derive(Default)]
+struct Kept {
+    run: Option<Box<Run>>,
+    bytes: usize,
 }
 
-async fn answer(gate: &Arc<Gate>, key: &RunKey, caller: &Caller) -> Result<Response, Problem> {
-    match gate.read_run(key).await? {
-        Read::Whole(run) => {
-            let tag = revision_tag(run.n());
-            Ok(respond::tagged(&shown(gate, &run).await?, &tag))
-        }
-        Read::Damaged(row, what) => Ok(respond::json(&ShownRun::damaged(
-            &row,
-            &caller.tenant,
-            &what,
-        ))),
+impl Kept {
+    /// Makes a record part of it. Where one is missing, or they are too many, it is not kept any more.
+    fn learn(&mut self, record: &Record, events: &[Event], hash: Digest) {
+        self.bytes += record.payload.len();
+        self.run = match self.run.take() {
+            _ if self.bytes > KEPT_MAX => None,
+            None if record.n == 1 => Run::begin(record, events, hash).ok().map(Box::new),
+            None => None,
+            Some(mut run) => run.follow(record, events, hash).is_ok().then_some(run),
+        };
     }
 }
 
