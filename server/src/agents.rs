@@ -55,12 +55,17 @@ pub(crate) async fn open(
     let defaults = PluginsConfig::default();
     let config = PluginsConfig {
         remote,
-        connections: defaults.connections.min(connections.grpc),
+        connections: seats(connections),
         ..defaults
     };
     Plugins::open(config, site, backend.clone(), Seal::new(key))
         .await
         .context("plugins")
+}
+
+/// How many connections their port has.
+pub(crate) fn seats(connections: Connections) -> usize {
+    PluginsConfig::default().connections.min(connections.grpc)
 }
 
 /// The variables that are text; agents are given no other.

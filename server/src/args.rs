@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use engine::duration::Duration;
+use hyper::Uri;
 use ipnet::IpNet;
 
 /// An open, governed job runner for platform engineering.
@@ -68,8 +69,8 @@ pub(crate) struct Config {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dev {
-    /// A file with settings, in YAML: those below with `_` for `-`, `tls` with `cert`, `key` and `client_ca`. The
-    /// environment and the command line come before it.
+    /// A file with settings, in YAML: those below with `_` for `-`, `tls` with `cert`, `key`, `client_ca` and
+    /// `agent_ca`. The environment and the command line come before it.
     #[arg(long, value_name = "FILE", env = "MIRASTACK_CONFIG")]
     pub(crate) config: Option<PathBuf>,
 
@@ -95,13 +96,23 @@ pub(crate) struct Dev {
     )]
     pub(crate) grpc: SocketAddr,
 
+    /// Where others reach the HTTP API, such as https://mirastack.example: what every address begins with that is shown.
+    /// Default: where it listens.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = public_url,
+        env = "MIRASTACK_PUBLIC_URL"
+    )]
+    pub(crate) public_url: Option<String>,
+
     /// Where agents are: DIR/NAME/NAME, or DIR/NAME/plugin.yaml. Default: `plugins` beside this program, else the
     /// programs `mirastack-agent-NAME` beside it.
     #[arg(long, value_name = "DIR", env = "MIRASTACK_PLUGINS")]
     pub(crate) plugins: Option<PathBuf>,
 
     /// Networks in which agents may be that run by themselves and register, such as 10.1.0.0/16, besides this machine.
-    /// They do not authenticate, and nothing on the way there is encrypted.
+    /// They do not authenticate, and nothing on the way there is encrypted, unless both sides speak TLS.
     #[arg(
         long,
         value_name = "NETWORK,…",
@@ -212,6 +223,17 @@ pub(crate) struct Restore {
     /// A file with settings, as `mirastack dev` takes it: here it says where the data is.
     #[arg(long, value_name = "FILE", env = "MIRASTACK_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// An address that others can be shown.
+fn public_url(text: &str) -> Result<String, String> {
+    let wrong = || "it must be http://HOST or https://HOST, with a port and a path perhaps";
+    let url: Uri = text.parse().map_err(|_| wrong())?;
+    let is_web = matches!(url.scheme_str(), Some("http" | "https"));
+    if !is_web || url.host().is_none_or(str::is_empty) || url.query().is_some() {
+        return Err(wrong().to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// Verbs of the contract that come later.

@@ -10,7 +10,10 @@ use store::Backend;
 use store::seal::RootKey;
 
 use crate::config::ROOT_KEY;
-use crate::files;
+use crate::{dev, files};
+
+/// The root key, where no variable has it.
+const FILE: &str = "root.key";
 
 /// `DIR/bootstrap.json`: how to reach this installation as its admin.
 #[derive(Clone, Serialize, Deserialize)]
@@ -28,7 +31,7 @@ pub(crate) async fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<Ro
     if let Ok(text) = std::env::var(ROOT_KEY) {
         return RootKey::parse(&text).context(ROOT_KEY);
     }
-    let path = dir.join("root.key");
+    let path = dir.join(FILE);
     if let Some(content) = files::read(&path)? {
         let text = String::from_utf8_lossy(&content);
         return RootKey::parse(text.trim()).with_context(|| path.display().to_string());
@@ -46,6 +49,17 @@ pub(crate) async fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<Ro
     let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     files::replace(&path, format!("{text}\n").as_bytes())?;
     RootKey::parse(&text).context("a key that was just made")
+}
+
+/// The root key as it is before the start, and where it is from. What cannot be read is told by [`root_key`].
+pub(crate) fn known_root_key(data: Option<&Path>) -> Option<(String, String)> {
+    if let Ok(text) = std::env::var(ROOT_KEY) {
+        return Some((text, ROOT_KEY.to_owned()));
+    }
+    let path = dev::data_folder(data).ok()?.join(FILE);
+    let content = files::read(&path).ok()??;
+    let text = String::from_utf8(content).ok()?;
+    Some((text, path.display().to_string()))
 }
 
 /// The admin's key, made at the first start. `None`: somebody removed the file once they had keys of their own.

@@ -9,6 +9,7 @@ use engine::registry::{self, Agent, Health, Kind};
 use gateway::{AgentHealth, Component, ComponentState, HealthFailure};
 use store::Backend;
 use store::embedded::Room;
+use store::port::Expect;
 use worker::plugins::Plugins;
 
 /// The agents of this process.
@@ -48,16 +49,34 @@ pub(crate) fn roles() -> impl Iterator<Item = Arc<dyn Component>> {
         .map(|name| Arc::new(Role(name)) as Arc<dyn Component>)
 }
 
+/// The key in the registry that says: an agent that nobody here started could change systems once.
+const OUTLIVES: &str = "agents-outlive";
+
+/// Whether there may be a call of an agent that nobody here started, although we have just started: agents are trusted
+/// now, or were. That they were is kept, for an agent that comes again without trust is listed without what it could do.
+/// It is never forgotten: all that it costs is that a call without an answer is waited for until its time is over.
+pub(crate) async fn agents_outlive(backend: &Backend, are_trusted: bool) -> anyhow::Result<bool> {
+    let registry = &backend.registry;
+    if registry.get(OUTLIVES).await?.is_some() {
+        return Ok(true);
+    }
+    let outlive = are_trusted || were_trusted(backend).await?;
+    if outlive {
+        registry.put(OUTLIVES, b"true", Expect::Absent).await?;
+    }
+    Ok(outlive)
+}
+
 /// More agents than that are not looked through.
 const AGENTS_MAX: usize = 10_000;
 
 /// Whether an agent that nobody here started could change systems before this start: its last call may still be at it,
-/// although nobody trusts it any more.
-pub(crate) async fn were_trusted(backend: &Backend) -> anyhow::Result<bool> {
+/// although nobody trusts it any more. One that cannot be read may be such an agent.
+async fn were_trusted(backend: &Backend) -> anyhow::Result<bool> {
     let prefix = Kind::Agents.of(&Tenant::default());
     let listed = backend.registry.list(&prefix, "", AGENTS_MAX).await?;
     let changed = |item: &store::port::Item| {
-        registry::decode::<Agent>(&item.value).is_ok_and(|agent| {
+        registry::decode::<Agent>(&item.value).map_or(true, |agent| {
             let mut actions = agent.manifest.actions.iter();
             agent.unauthenticated && actions.any(|action| action.permission > Permission::Read)
         })
@@ -108,7 +127,6 @@ mod tests {
     use engine::manifest::{Action, Manifest};
     use serde_json::json;
     use store::embedded::{Embedded, Options, Place};
-    use store::port::Expect;
 
     fn agent(permission: Permission, unauthenticated: bool) -> Agent {
         let action = Action {
@@ -151,8 +169,34 @@ mod tests {
             let value = registry::encode(&agent(permission, unauthenticated));
             let put = backend.registry.put(&key, &value, Expect::Absent).await;
             put.expect("an open store");
-            let found = were_trusted(&backend).await.expect("an open store");
+            let found = agents_outlive(&backend, false).await;
+            let found = found.expect("an open store");
             assert_eq!(found, may, "{permission} {unauthenticated}");
         }
+    }
+
+    #[tokio::test]
+    async fn that_an_agent_was_trusted_is_not_forgotten_when_it_comes_without_trust() {
+        let (backend, _handle) =
+            Embedded::inline(Place::Memory, Options::default()).expect("an empty store");
+        let outlive = async |trusted| agents_outlive(&backend, trusted).await.expect("it is open");
+        assert!(!outlive(false).await);
+        assert!(outlive(true).await);
+        let key = Kind::Agents.key(&Tenant::default(), "gopher");
+        let value = registry::encode(&agent(Permission::Read, true));
+        let put = backend.registry.put(&key, &value, Expect::Absent).await;
+        put.expect("an open store");
+        assert!(outlive(false).await, "it was trusted before");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_cannot_be_read_may_have_been_trusted() {
+        let (backend, _handle) =
+            Embedded::inline(Place::Memory, Options::default()).expect("an empty store");
+        let key = Kind::Agents.key(&Tenant::default(), "gopher");
+        let put = backend.registry.put(&key, b"{", Expect::Absent).await;
+        put.expect("an open store");
+        let outlive = agents_outlive(&backend, false).await;
+        assert!(outlive.expect("an open store"));
     }
 }

@@ -99,6 +99,7 @@ struct Ground {
     /// Which life of the data this is.
     life: String,
     http: SocketAddr,
+    public_url: Option<String>,
     metrics: PrometheusHandle,
     plugins: Arc<Plugins>,
     doors: Option<Doors>,
@@ -113,6 +114,9 @@ struct Ground {
 impl Ground {
     /// As clients from elsewhere are told.
     fn url(&self) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
         let scheme = if self.doors.is_some() {
             "https"
         } else {
@@ -161,7 +165,7 @@ async fn begin(
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
-    let agents_outlive = !dev.trust_agents.is_empty() || components::were_trusted(&backend).await?;
+    let agents_outlive = components::agents_outlive(&backend, !dev.trust_agents.is_empty()).await?;
     let plugins =
         Arc::new(agents::open(dev, dir, (addresses.1, connections), (&backend, &key)).await?);
     components.push(Arc::new(LeftOut(plugins.problems().len())));
@@ -170,6 +174,7 @@ async fn begin(
         key,
         life,
         http: addresses.0,
+        public_url: dev.public_url.clone(),
         metrics,
         plugins,
         doors,
@@ -264,9 +269,13 @@ fn start(ground: &Ground, stops: &Stops, parts: &mut Running, grpc: TcpListener)
     });
     let (plugins, stop) = (ground.plugins.clone(), stops.decisions.clone());
     let door = ground.doors.as_ref().map(|doors| doors.grpc.clone());
+    let seats = agents::seats(ground.connections);
     parts.spawn(async move {
         let ended = match door {
-            Some(door) => plugins.run_on(incoming::through(grpc, door), stop).await,
+            Some(door) => {
+                let incoming = incoming::through(grpc, door, seats);
+                plugins.run_on(incoming, stop).await
+            }
             None => plugins.run(grpc, stop).await,
         };
         ("plugins", ended.map_err(anyhow::Error::from))

@@ -22,17 +22,8 @@ impl Doors {
     /// # Errors
     /// Half of the settings is missing, or the files cannot be used.
     pub(crate) fn open(dev: &Dev) -> anyhow::Result<Option<Self>> {
-        let (cert, key) = match (&dev.tls_cert, &dev.tls_key, &dev.tls_client_ca) {
-            (Some(cert), Some(key), _) => (cert, key),
-            (None, None, None) => return Ok(None),
-            _ => bail!(
-                "TLS needs both a certificate and its key: --tls-cert FILE and --tls-key FILE"
-            ),
-        };
-        let files = tls::Files {
-            cert: cert.clone(),
-            key: key.clone(),
-            client_ca: dev.tls_client_ca.clone(),
+        let Some(files) = files(dev)? else {
+            return Ok(None);
         };
         let door = |protocols, plain| {
             let tls = Tls::load(files.clone(), protocols).context("TLS")?;
@@ -47,4 +38,23 @@ impl Doors {
             grpc: door(&[b"h2"], dev.agent_networks.clone())?,
         }))
     }
+}
+
+/// The files that the settings name; none without TLS.
+///
+/// # Errors
+/// Half of them is missing.
+pub(crate) fn files(dev: &Dev) -> anyhow::Result<Option<tls::Files>> {
+    let (cert, key) = match (&dev.tls_cert, &dev.tls_key, &dev.tls_client_ca) {
+        (Some(cert), Some(key), _) => (cert, key),
+        (None, None, None) => return Ok(None),
+        _ => {
+            bail!("TLS needs both a certificate and its key: --tls-cert FILE and --tls-key FILE")
+        }
+    };
+    Ok(Some(tls::Files {
+        cert: cert.clone(),
+        key: key.clone(),
+        client_ca: dev.tls_client_ca.clone(),
+    }))
 }

@@ -52,6 +52,9 @@ fn run(args: Args) -> anyhow::Result<()> {
         }
         Verb::Config(config) => {
             log::say(&config.shown);
+            for line in safety::said(&config.dev) {
+                log::say(&format!("# {line}"));
+            }
             Ok(())
         }
         Verb::Later(words) => Err(args::later(&words)),

@@ -6,11 +6,10 @@ use anyhow::bail;
 use gateway::{Component, ComponentState};
 
 use crate::args::Dev;
-use crate::config::ROOT_KEY;
-use crate::log;
+use crate::{bootstrap, doors, log};
 
-/// Which settings in force are unsafe, each with what would mend it.
-pub(crate) struct Unsafe(Vec<String>);
+/// How many settings in force are unsafe.
+pub(crate) struct Unsafe(usize);
 
 impl Unsafe {
     /// What is unsafe, where that is asked for.
@@ -18,12 +17,11 @@ impl Unsafe {
     /// # Errors
     /// Something is, and nobody asked for it: all of it, with what to do.
     pub(crate) fn accept(dev: &Dev) -> anyhow::Result<Self> {
-        let root_key = std::env::var(ROOT_KEY).ok();
-        let found = found(dev, root_key.as_deref());
+        let found = found(dev, bootstrap::known_root_key(dev.data.as_deref()));
         if !found.is_empty() && !dev.allow_unsafe {
             bail!(
                 "these settings are unsafe, and nothing was started:\n  - {}\n\
-                 --allow-unsafe starts all the same, says so in the log and shows it in /healthz",
+                 --allow-unsafe starts all the same, says so in the log and shows in /healthz how many there are",
                 found.join("\n  - ")
             );
         }
@@ -36,11 +34,27 @@ impl Unsafe {
                 found.join("\n  - ")
             ));
         }
-        Ok(Self(found))
+        Ok(Self(found.len()))
     }
 }
 
-fn found(dev: &Dev, root_key: Option<&str>) -> Vec<String> {
+/// What is to be said of these settings before anything is started with them, in lines.
+pub(crate) fn said(dev: &Dev) -> Vec<String> {
+    let unsafe_ones = found(dev, bootstrap::known_root_key(dev.data.as_deref()));
+    let word = match dev.allow_unsafe {
+        true => "unsafe, and allowed",
+        false => "this stops the start",
+    };
+    let unsafe_ones = unsafe_ones.iter().map(|what| format!("{word}: {what}"));
+    let half = doors::files(dev).err();
+    let half = half.map(|error| format!("this stops the start: {error:#}"));
+    unsafe_ones.chain(half).collect()
+}
+
+/// A root key, and where it is from.
+type RootKey = (String, String);
+
+fn found(dev: &Dev, root_key: Option<RootKey>) -> Vec<String> {
     let mut found = Vec::new();
     let plain = dev.tls_cert.is_none();
     if plain && is_elsewhere(dev.http) {
@@ -60,10 +74,12 @@ fn found(dev: &Dev, root_key: Option<&str>) -> Vec<String> {
             dev.grpc.port()
         ));
     }
-    if root_key.is_some_and(is_guessed) {
+    if let Some((key, place)) = root_key
+        && is_guessed(&key)
+    {
         found.push(format!(
-            "{ROOT_KEY} is a pattern that anybody guesses: make one with `openssl rand -hex 32`, or leave it out, and \
-             one is made"
+            "{place} is a pattern that anybody guesses: make one with `openssl rand -hex 32`, or, before there are \
+             data, leave it out, and one is made"
         ));
     }
     found
@@ -73,14 +89,23 @@ fn is_elsewhere(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-/// Keys of examples repeat themselves: `0000…`, `0123…`, `deadbeef…`.
+/// Keys of examples repeat themselves or count: `0000…`, `0123…`, `deadbeef…`, `000102…`.
 fn is_guessed(key: &str) -> bool {
-    let bytes = key.trim().as_bytes();
-    let repeats = |n: usize| bytes.iter().zip(&bytes[n..]).all(|(a, b)| a == b);
-    let lengths = [1, 2, 4, 8, 16];
-    lengths
-        .into_iter()
-        .any(|n| bytes.len() >= 2 * n && repeats(n))
+    let digits = key.trim().as_bytes();
+    let repeats = |n: usize| digits.iter().zip(&digits[n..]).all(|(a, b)| a == b);
+    let mut lengths = 1..=digits.len() / 2;
+    lengths.any(repeats) || counts(digits)
+}
+
+/// Whether each byte is as far from the one before.
+fn counts(digits: &[u8]) -> bool {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    let bytes = bytes.unwrap_or_default();
+    let mut steps = bytes.windows(2).map(|two| two[1].wrapping_sub(two[0]));
+    steps
+        .next()
+        .is_some_and(|first| steps.all(|step| step == first))
 }
 
 /// What is unsafe, for whoever looks how the program is.
@@ -91,9 +116,10 @@ impl Component for Unsafe {
     }
 
     async fn state(&self) -> ComponentState {
-        let detail = match self.0.as_slice() {
-            [] => String::new(),
-            some => format!("unsafe, as it was asked for: {}", some.join("; ")),
+        // Whoever reaches the server sees this, and is not told where to press.
+        let detail = match self.0 {
+            0 => String::new(),
+            n => format!("{n} unsafe, as it was asked for: the log of the start says which"),
         };
         ComponentState { ok: true, detail }
     }
@@ -103,6 +129,7 @@ impl Component for Unsafe {
 mod tests {
     use super::*;
     use crate::args::{Args, Verb};
+    use crate::config::ROOT_KEY;
     use clap::Parser;
 
     fn found_in(words: &[&str], root_key: Option<&str>) -> Vec<String> {
@@ -110,7 +137,10 @@ mod tests {
         let Verb::Dev(dev) = Args::parse_from(words).verb else {
             panic!("another verb")
         };
-        found(&dev, root_key)
+        found(
+            &dev,
+            root_key.map(|key| (key.to_owned(), ROOT_KEY.to_owned())),
+        )
     }
 
     #[test]
@@ -129,11 +159,22 @@ mod tests {
 
     #[test]
     fn a_key_that_everybody_guesses_is_unsafe() {
-        for key in ["00", "01234567", "deadbeef", "ab"] {
+        let half = "9f86d081884c7d659a2feaa0c55ad015";
+        let up: String = (0..32).map(|n| format!("{n:02x}")).collect();
+        let down: String = (0..32).map(|n| format!("{:02x}", 255 - 3 * n)).collect();
+        for key in ["00", "01234567", "deadbeef", "ab", half, &up, &down] {
             let key = key.repeat(64 / key.len());
             assert_eq!(found_in(&[], Some(&key)).len(), 1, "{key}");
         }
         let good = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
         assert!(found_in(&[], Some(good)).is_empty());
+    }
+
+    #[tokio::test]
+    async fn strangers_are_told_how_many_and_not_which() {
+        let state = Unsafe(2).state().await;
+        let told = "2 unsafe, as it was asked for: the log of the start says which";
+        assert_eq!((state.ok, state.detail.as_str()), (true, told));
+        assert_eq!(Unsafe(0).state().await.detail, "");
     }
 }
