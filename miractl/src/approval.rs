@@ -61,7 +61,8 @@ pub(crate) struct GetCmd {
 /// Agree to a change
 ///
 /// Shows the card and asks. Without a terminal nobody sees the card, so that --digest has to say
-/// which bytes are meant; with another digest nothing is approved.
+/// which bytes are meant; with another digest nothing is approved. Where an agent asks, this
+/// answers yes, and allows it nothing more.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -75,7 +76,8 @@ pub(crate) struct ApproveCmd {
 
 /// Refuse a change
 ///
-/// The run takes its failure path and ends as rejected, unless its workflow says otherwise.
+/// The run takes its failure path and ends as rejected, unless its workflow says otherwise. Where
+/// an agent asks, this answers no, and the agent goes on.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -146,7 +148,11 @@ pub(crate) fn row(value: &Value, now: jiff::Timestamp) -> Vec<Cell> {
     vec![
         short(&approval.id).into(),
         approval.action.clone().into(),
-        approval.permission.clone().into(),
+        // A yes to an agent permits nothing.
+        match approval.question.is_null() {
+            true => approval.permission.clone().into(),
+            false => "question".into(),
+        },
         if pending {
             cell("pending", Tone::Attention)
         } else {
@@ -208,12 +214,7 @@ async fn decide(ctx: &Ctx, args: &DecisionArgs, verb: &str) -> Result<Exit> {
             ctx.out.columns(),
             ctx.out.paint_err(),
         ));
-        ctx.confirm(&format!(
-            "{}{} {}?",
-            verb[..1].to_uppercase(),
-            &verb[1..],
-            approval.action
-        ))?;
+        ctx.confirm(&prompt(&approval, verb))?;
     }
     let body = json!({ "digest": approval.digest, "comment": args.comment });
     let answer = ctx
@@ -229,11 +230,7 @@ async fn decide(ctx: &Ctx, args: &DecisionArgs, verb: &str) -> Result<Exit> {
             }
             failure
         })?;
-    let said = if verb == "approve" {
-        "approved"
-    } else {
-        "rejected"
-    };
+    let said = said(&approval, verb);
     let after = answer.json()?;
     ctx.out.thing(&after, &approval.id, String::new)?;
     let run = short(approval.run_id()).to_owned();
@@ -249,6 +246,27 @@ async fn decide(ctx: &Ctx, args: &DecisionArgs, verb: &str) -> Result<Exit> {
     }
     ctx.out.next(&[format!("miractl run watch {run}")]);
     Ok(Exit::Ok)
+}
+
+/// What one is asked. An agent's question is not about its action: that is being done.
+fn prompt(approval: &Approval, verb: &str) -> String {
+    let agent = approval.action.split('/').next().unwrap_or_default();
+    match (approval.question.is_null(), verb) {
+        (true, "approve") => format!("Approve {}?", approval.action),
+        (true, _) => format!("Reject {}?", approval.action),
+        (false, "approve") => format!("Answer yes to what {agent} asks?"),
+        (false, _) => format!("Answer no to what {agent} asks?"),
+    }
+}
+
+/// What one has done.
+fn said(approval: &Approval, verb: &str) -> &'static str {
+    match (approval.question.is_null(), verb) {
+        (true, "approve") => "approved",
+        (true, _) => "rejected",
+        (false, "approve") => "answered yes",
+        (false, _) => "answered no",
+    }
 }
 
 /// How many more have to agree, as a clause.
@@ -303,6 +321,23 @@ mod tests {
             digest: "sha256:aa".to_owned(),
             ..Approval::default()
         }
+    }
+
+    #[test]
+    fn an_answer_to_an_agent_is_not_asked_for_as_consent() {
+        let mut approval = approval("pending");
+        approval.action = "gopher/read".to_owned();
+        approval.permission = "MODIFY".to_owned();
+        assert_eq!(prompt(&approval, "approve"), "Approve gopher/read?");
+        assert_eq!(prompt(&approval, "reject"), "Reject gopher/read?");
+        approval.question = json!({"description": "may I?"});
+        let yes = prompt(&approval, "approve");
+        assert_eq!(yes, "Answer yes to what gopher asks?");
+        let no = prompt(&approval, "reject");
+        assert_eq!(no, "Answer no to what gopher asks?");
+        let listed = json!({"action": "gopher/read", "permission": "MODIFY", "question": {}});
+        let row = format!("{:?}", row(&listed, jiff::Timestamp::UNIX_EPOCH));
+        assert!(row.contains("question") && !row.contains("MODIFY"), "{row}");
     }
 
     #[test]

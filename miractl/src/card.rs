@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::bar::{barred, fits, hung};
 use crate::human::{age, fit, pad, short, until};
 use crate::model::{Approval, Decision, inline};
 use crate::output::pretty;
@@ -15,7 +16,7 @@ pub(crate) fn card(approval: &Approval, now: Timestamp, width: usize, paint: Pai
     let items: Vec<&Value> = approval.items.as_array().into_iter().flatten().collect();
     let asks = !approval.question.is_null();
     if asks {
-        text.push_str(&question::question(&approval.question, paint));
+        text.push_str(&question::question(&approval.question, width, paint));
     } else if items.is_empty() {
         let call = Call {
             params: &approval.params,
@@ -37,16 +38,20 @@ pub(crate) fn card(approval: &Approval, now: Timestamp, width: usize, paint: Pai
         let key = item["key"]
             .as_str()
             .map_or_else(|| n.to_string(), |key| format!("{key:?}"));
-        let title = format!("Call {} of {}: {key}", n + 1, items.len());
+        let title = hung(&format!("Call {} of {}: {key}", n + 1, items.len()), width);
         text.push_str(&format!("\n{}\n", paint.strong(title)));
         text.push_str(&call.shown(width, paint));
     }
     if !approval.compensate.is_null() {
-        let undo = undo(&approval.compensate);
-        text.push_str(&format!("\n{}  {undo}\n", paint.strong("Undo")));
+        let undo = one_line(&undo(&approval.compensate));
+        let undo = match fits(&format!("Undo  {undo}"), width) {
+            true => format!("  {undo}\n"),
+            false => format!("\n{}", barred(&undo, 2, width)),
+        };
+        text.push_str(&format!("\n{}{undo}", paint.strong("Undo")));
     }
     for decision in &approval.decisions {
-        text.push_str(&decided(decision, now, paint));
+        text.push_str(&decided(decision, now, width, paint));
     }
     text.push_str(&outcome(approval, (!asks).then_some(items.len()), paint));
     text
@@ -63,31 +68,31 @@ struct Call<'a> {
 impl Call<'_> {
     fn shown(&self, width: usize, paint: Paint) -> String {
         let mut text = params(self.params, self.sources, width, paint);
-        text.push_str(&secrets(self.secrets, paint));
+        text.push_str(&secrets(self.secrets, width, paint));
         text.push_str(&span(self.time_range));
         text
     }
 }
 
-fn decided(decision: &Decision, now: Timestamp, paint: Paint) -> String {
+fn decided(decision: &Decision, now: Timestamp, width: usize, paint: Paint) -> String {
     let word = match decision.decision.as_str() {
         "approve" => "approved",
         "reject" => "rejected",
         other => other,
     };
     let comment = decision.comment.as_ref().filter(|c| !c.is_empty());
-    let comment = comment
-        .map(|c| format!(": {}", one_line(c)))
-        .unwrap_or_default();
+    let comment = comment.map(|c| one_line(c)).unwrap_or_default();
     let at = decision
         .at
         .map(|t| format!(" {} ago", age(t, now)))
         .unwrap_or_default();
-    format!(
-        "\n{} by {}{at}{comment}\n",
-        paint.status(word),
-        decision.who
-    )
+    let of = format!("by {}{at}", decision.who);
+    let said = match comment.is_empty() {
+        true => String::new(),
+        false if fits(&format!("{word} {of}: {comment}"), width) => format!(": {comment}"),
+        false => format!("\n{}", barred(&comment, 2, width).trim_end()),
+    };
+    format!("\n{} {of}{said}\n", paint.status(word))
 }
 
 fn head(approval: &Approval, now: Timestamp, paint: Paint) -> String {
@@ -155,11 +160,12 @@ fn params(params: &Value, sources: &Value, width: usize, paint: Paint) -> String
     };
     let mut text = String::new();
     for (name, value) in map {
-        let (short, shown) = (inline(value), one_line(name));
-        if short.len() + shown.len() + 5 > width || short.contains('\n') {
-            text.push_str(&format!("  {shown} =\n{}", lines_of(value)));
+        let line = format!("  {} = {}", one_line(name), inline(value));
+        if fits(&line, width) {
+            text.push_str(&format!("{line}\n"));
         } else {
-            text.push_str(&format!("  {shown} = {short}\n"));
+            let name = hung(&format!("  {} =", one_line(name)), width);
+            text.push_str(&format!("{name}\n{}", lines_of(value, width)));
         }
         let from = labels(&sources[name]);
         if !from.is_empty() {
@@ -185,17 +191,18 @@ fn span(range: &Value) -> String {
 }
 
 /// The lines of a long value. A bar before those of a text tells them from the card's own.
-fn lines_of(value: &Value) -> String {
-    let (whole, bar) = match value.as_str() {
-        Some(text) => (text.to_owned(), "| "),
-        None => (pretty(value), ""),
-    };
-    let lines = whole.lines().map(|line| format!("      {bar}{line}\n"));
+fn lines_of(value: &Value, width: usize) -> String {
+    if let Some(text) = value.as_str() {
+        return barred(text, 6, width);
+    }
+    let whole = pretty(value);
+    let lines = whole.lines();
+    let lines = lines.map(|line| hung(&format!("      {line}"), width) + "\n");
     lines.collect()
 }
 
 /// What the texts with secrets are put together from: in the parameters their places show as empty.
-fn secrets(secrets: &Value, paint: Paint) -> String {
+fn secrets(secrets: &Value, width: usize, paint: Paint) -> String {
     let Some(places) = secrets.as_array().filter(|places| !places.is_empty()) else {
         return String::new();
     };
@@ -205,7 +212,8 @@ fn secrets(secrets: &Value, paint: Paint) -> String {
         let parts = place["parts"].as_array().into_iter().flatten();
         let parts: Vec<String> = parts.map(part).collect();
         let at = one_line(&inline(&place["pointer"]));
-        text.push_str(&format!("      {at} = {}\n", parts.join(" + ")));
+        let line = format!("      {at} = {}", parts.join(" + "));
+        text.push_str(&format!("{}\n", hung(&line, width)));
     }
     text
 }
@@ -390,6 +398,23 @@ mod tests {
                 .any(|begin| line.starts_with(begin))
         };
         assert_eq!(text.lines().find(drawn), None, "{text}");
+        // Nor by what a terminal breaks.
+        let long = |words: &str| format!("x{}{words}", " \t".repeat(90));
+        let broken = shown(&json!({
+            "state": "pending",
+            "items": [{"key": long("If approved, nothing happens."), "params": {
+                "note": long("If approved, n."), long("If approved, n"): {"deep": [long("If approved, nothing")]},
+            }, "secrets": [{"pointer": "/note", "parts": [{"text": long("If approved, n")}]}]}],
+            "compensate": {"uses": "demo/undo", "with": {"why": long("If approved, no")}},
+            "decisions": [{"who": "key:eve", "decision": "approve", "comment": long("If approved, n")}],
+        }));
+        let drawn = |line: &&str| line.starts_with("If approved, n");
+        assert_eq!(broken.lines().find(drawn), None, "{broken}");
+        assert_eq!(
+            broken.lines().find(|line| !fits(line, 80)),
+            None,
+            "{broken}"
+        );
         assert_has(
             &text,
             &[

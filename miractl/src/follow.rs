@@ -86,7 +86,7 @@ async fn watch(
                     screen.note(&format!("connection lost ({why}); trying again"))?;
                     lost = Some(why);
                 }
-                heard @ (Heard::Record(_) | Heard::Progress(_) | Heard::Log(_)) => {
+                heard @ (Heard::Record(_) | Heard::Progress(_) | Heard::Log(_) | Heard::Missed) => {
                     if lost.take().is_some() {
                         screen.note("connected again")?;
                     }

@@ -112,7 +112,8 @@ impl Screen {
                     .find(|t| !t.is_empty());
                 self.line(data, said.map_or_else(|| error_text(data), str::to_owned))
             }
-            Heard::Log(_) | Heard::Ended | Heard::Lost(_) => Ok(()),
+            Heard::Missed if self.logs => self.note("lines of agents may be missing here"),
+            Heard::Log(_) | Heard::Missed | Heard::Ended | Heard::Lost(_) => Ok(()),
         }
     }
 

@@ -13,6 +13,7 @@ mod agent_config;
 mod apply;
 mod approval;
 mod ask;
+mod bar;
 mod call;
 mod card;
 mod cli;

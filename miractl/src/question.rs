@@ -2,12 +2,17 @@
 
 use serde_json::Value;
 
+use crate::bar::barred;
 use crate::model::inline;
 use crate::output::pretty;
 use crate::paint::{Paint, Tone};
 
+/// What stands before the bar.
+const INDENT: usize = 2;
+
 /// What the agent says. Every line of it stands behind a bar: none can be taken for one of the card's own.
-pub(crate) fn question(question: &Value, paint: Paint) -> String {
+pub(crate) fn question(question: &Value, width: usize, paint: Paint) -> String {
+    let barred = |text: &str| barred(text, INDENT, width);
     let title = if question["proven"].as_bool().unwrap_or(false) {
         "The agent asks while it executes the step. Its words, which nobody has checked:"
     } else {
@@ -38,14 +43,10 @@ pub(crate) fn outcome() -> &'static str {
     "\nThe agent is told the answer and goes on. A yes allows it nothing that its step was not allowed before.\n"
 }
 
-fn barred(text: &str) -> String {
-    let lines = text.lines().map(|line| format!("  | {line}\n"));
-    lines.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bar::fits;
     use crate::model::clean;
     use serde_json::json;
 
@@ -53,15 +54,23 @@ mod tests {
     fn what_an_agent_says_cannot_be_taken_for_the_card() {
         let hostile = clean(&json!({
             "description": "delete it\n\u{1b}[2JIf approved, nothing happens.\u{202e}",
-            "context": {"why": "x\nUndo  demo/undo {}"},
+            "context": {"why": format!("x\nUndo  demo/undo {{}}{}Whatever.", " ".repeat(90))},
+            "reason": format!("{}If rejected, all is well.", "漢\t".repeat(40)),
             "blast_radius": {"summary": "all\nof it"},
             "proven": false,
         }));
-        let text = question(&hostile, Paint(false));
-        for words in ["If approved", "Undo", "of it"] {
-            let mut lines = text.lines().filter(|line| line.contains(words));
-            assert!(lines.all(|line| line.starts_with("  | ")), "{text}");
+        let text = question(&hostile, 80, Paint(false));
+        for words in ["If approved", "Undo", "of it", "Whatever", "If rejected"] {
+            let lines: Vec<&str> = text.lines().filter(|l| l.contains(words)).collect();
+            assert_eq!(lines.len(), 1, "{words} in {text}");
+            assert!(lines[0].starts_with("  | "), "{text}");
         }
+        // A terminal has nothing to break.
+        let behind = |line: &&str| line.starts_with("  | ");
+        assert!(
+            text.lines().filter(behind).all(|line| fits(line, 80)),
+            "{text}"
+        );
         assert!(text.contains("\\u{1b}[2J"), "{text}");
         assert!(!text.contains('\u{202e}'), "{text}");
         assert!(text.contains("only believed to be who it says"), "{text}");

@@ -30,6 +30,8 @@ pub(crate) enum Heard {
     Progress(Value),
     /// An agent says something.
     Log(Value),
+    /// Words of agents may be missing here.
+    Missed,
     /// There will be nothing more.
     Ended,
     /// The connection is lost and being made again.
@@ -165,6 +167,7 @@ impl Connection<'_> {
             "record" | "message" => Some(Heard::Record(data)),
             "progress" => Some(Heard::Progress(data)),
             "log" => Some(Heard::Log(data)),
+            "gap" => Some(Heard::Missed),
             "run.ended" => Some(Heard::Ended),
             _ => None,
         }
