@@ -1,6 +1,7 @@
 //! Runs that are waited for and followed: what that costs, and what it says when something is missing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::digest::Digest;
@@ -15,7 +16,7 @@ use store::{Backend, Error};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::owner::key_of;
@@ -223,7 +224,12 @@ async fn who_follows_a_run_is_told_where_lines_may_be_missing() {
     let mut parts = world.operator.open(&path, &[]).await.bytes_stream();
     let (mut text, mut told) = (String::new(), 0);
     while !text.contains("event: gap\n") {
-        let part = parts.next().await.expect("it goes on").expect("a part");
+        // The next beat comes after 15 s.
+        let part = timeout(Duration::from_secs(10), parts.next()).await;
+        let part = part
+            .expect("it is told")
+            .expect("it goes on")
+            .expect("a part");
         text.push_str(std::str::from_utf8(&part).expect("text"));
         if told < 3 && text.contains("event: record\n") {
             // It may hear of the first ones while it still reads the journal.
