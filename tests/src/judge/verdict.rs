@@ -125,6 +125,25 @@ pub enum Complaint {
     },
 }
 
+impl Complaint {
+    /// Whether something is not there that was answered as accepted, decided or ended. All else may have other reasons: a
+    /// run that takes too long, an agent that did something twice.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::EndedAgain { .. } | Self::AskedAgain { .. } => true,
+            // Of what nobody has accepted there is none.
+            Self::NotOneRun { runs, .. } => !runs.is_empty(),
+            Self::NeverAccepted { .. }
+            | Self::Unsuccessful { .. }
+            | Self::QueriedAgain { .. }
+            | Self::NeverQueried { .. }
+            | Self::NotOneSilence { .. }
+            | Self::OtherSilence { .. } => false,
+        }
+    }
+}
+
 /// Everything that is wrong.
 #[must_use]
 pub fn verdict(seen: &Observations) -> Vec<Complaint> {

@@ -163,3 +163,30 @@ fn a_run_that_nobody_asked_for_is_found() {
     let said = complaint(|seen| seen.stored.push(another));
     assert_eq!(said, r#"c has not one run but {"3"}"#);
 }
+
+#[test]
+fn only_what_was_accepted_and_is_gone_is_a_loss() {
+    let is_loss = |change: &dyn Fn(&mut Observations)| {
+        let mut seen = good();
+        change(&mut seen);
+        let complaints = verdict(&seen);
+        assert!(!complaints.is_empty());
+        complaints.iter().any(Complaint::is_loss)
+    };
+    assert!(is_loss(&|seen| drop(seen.stored.pop())));
+    assert!(is_loss(&|seen| seen.errands[0].status = None));
+    assert!(is_loss(&|seen| seen.stored[0].ended_at = None));
+    assert!(is_loss(&|seen| {
+        seen.errands[0].asked_again = Some("another".to_owned());
+    }));
+    assert!(!is_loss(&|seen| {
+        seen.errands[0].status = Some("failed".to_owned());
+    }));
+    assert!(!is_loss(&|seen| {
+        seen.errands[1].accepted.clear();
+        seen.errands[1].ended_at = None;
+        seen.stored.pop();
+    }));
+    assert!(!is_loss(&|seen| drop(seen.silences.pop())));
+    assert!(!is_loss(&|seen| seen.queries.push("a_before".to_owned())));
+}
