@@ -1,9 +1,11 @@
 //! Where settings come from, and what is said about those that are wrong.
 
 use anyhow::Result;
+use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::program;
 use mirastack_tests::story::root;
 use mirastack_tests::wait::PATIENCE;
+use serde_json::json;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -154,6 +156,50 @@ async fn the_root_key_is_never_shown() {
     assert!(
         !shown.contains(&key) && shown.contains("environment MIRASTACK_ROOT_KEY (hidden)"),
         "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn what_would_stop_the_start_is_said_beside_the_settings() {
+    let desk = Desk::new("");
+    let plain = desk.shows(&[], &[]).await;
+    assert!(!plain.contains("this stops the start"), "{plain}");
+    let shown = desk.shows(&["--http", "0.0.0.0:8443"], &[]).await;
+    let told = "# this stops the start: http 0.0.0.0:8443: others than this machine reach it";
+    assert!(shown.contains(told), "{shown}");
+    let allowed = ["--http", "0.0.0.0:8443", "--allow-unsafe"];
+    let shown = desk.shows(&allowed, &[]).await;
+    assert!(
+        shown.contains("# unsafe, and allowed: http 0.0.0.0:8443"),
+        "{shown}"
+    );
+    let shown = desk.shows(&["--tls-cert", "cert.pem"], &[]).await;
+    let told = "# this stops the start: TLS needs both a certificate and its key";
+    assert!(shown.contains(told), "{shown}");
+    let key = format!("{}\n", "5f".repeat(32));
+    let data = desk.0.path().display().to_string();
+    fs::write(desk.0.path().join("root.key"), key).expect("writable");
+    let shown = desk.shows(&["--data", &data], &[]).await;
+    assert!(shown.contains("/root.key is a pattern"), "{shown}");
+}
+
+#[tokio::test]
+async fn addresses_are_shown_as_others_reach_them() {
+    let setup = Setup::default().env("MIRASTACK_PUBLIC_URL", "https://mirastack.example/");
+    let server = Mirastack::start(setup).await.expect("it starts");
+    let api = server.api().await.expect("the first key works");
+    let inputs = json!({ "inputs": { "value": "world" } });
+    let started = api.post("/api/v1/workflows/hello/runs", &inputs).await;
+    let started = started.expect("it answers").with_status(202);
+    let run = started.expect("it is accepted");
+    let id = run["id"].as_str().expect("an id");
+    let url = format!("https://mirastack.example/api/v1/runs/{id}");
+    assert_eq!(run["url"], url);
+    let desk = Desk::new("public_url: mirastack.example\n");
+    let told = desk.refuses().await;
+    assert!(
+        told.contains("public_url: it must be http://HOST or https://HOST"),
+        "{told}"
     );
 }
 

@@ -8,7 +8,7 @@ use mirastack_tests::story::root;
 use mirastack_tests::wait::until;
 use mirastack_tests::{person, program};
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
@@ -45,42 +45,34 @@ impl Ground {
     async fn new(agent: &str) -> Result<Self> {
         let setup = Setup::default().env("MIRASTACK_TRUST_AGENTS", agent);
         let (server, folder) = (Mirastack::start(setup).await?, tempfile::tempdir()?);
-        let mut command = match agent {
-            "gopher" => program::alone(&fetched("go-peer").await?, folder.path()),
-            _ => {
-                let mut command = program::alone(&fetched("python-sdk").await?, folder.path());
+        let api = server.api().await?;
+        let peer = match agent {
+            "gopher" => fetched("go-peer").await?,
+            _ => fetched("python-sdk").await?,
+        };
+        let (_, process) = program::on_free_address(async |own| {
+            let mut command = program::alone(&peer, folder.path());
+            if agent != "gopher" {
                 command.arg(root()?.join("worker/tests/worker/python/agent.py"));
                 command.arg("repaired");
-                command
             }
-        };
-        surround(&mut command, server.grpc())?;
-        let process = Process::spawn(agent, command, folder.path())?;
-        let api = server.api().await?;
+            surround(&mut command, server.grpc(), own);
+            let mut process = Process::spawn(agent, command, folder.path())?;
+            let offered = process.until("the agent", async || offers(&api, agent).await);
+            offered.await.map(|()| process)
+        })
+        .await?;
         let ground = Self {
             server,
             api,
             _agent: process,
             _folder: folder,
         };
-        ground.offers(agent).await?;
         let more = if agent == "gopher" { MORE } else { "" };
         let document = ASKS.replace("AGENT", agent).replace("MORE", more);
         let path = format!("/api/v1/workflows/asks-{agent}");
         ground.api.put_yaml(&path, &document).await?.ok()?;
         Ok(ground)
-    }
-
-    /// Waits until the agent can be called.
-    async fn offers(&self, agent: &str) -> Result<()> {
-        until("the agent", async || {
-            let path = format!("/api/v1/agents/{agent}");
-            let listed = self.api.get(&path).await?.ok()?;
-            let instances = listed["instances"].as_array().map_or(0, Vec::len);
-            ensure!(instances == 1, "{listed}");
-            Ok(())
-        })
-        .await
     }
 
     /// Somebody else, with this role.
@@ -105,8 +97,16 @@ async fn fetched(script: &str) -> Result<PathBuf> {
     Ok(String::from_utf8(output.stdout)?.trim().into())
 }
 
-fn surround(command: &mut Command, engine: SocketAddr) -> Result<()> {
-    let own = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+/// Whether the agent can be called.
+async fn offers(api: &Api, agent: &str) -> Result<()> {
+    let path = format!("/api/v1/agents/{agent}");
+    let listed = api.get(&path).await?.ok()?;
+    let instances = listed["instances"].as_array().map_or(0, Vec::len);
+    ensure!(instances == 1, "{listed}");
+    Ok(())
+}
+
+fn surround(command: &mut Command, engine: SocketAddr, own: SocketAddr) {
     command
         .env("MIRASTACK_ENGINE_ADDR", engine.to_string())
         .env("MIRASTACK_PLUGIN_ADDR", own.to_string())
@@ -114,7 +114,6 @@ fn surround(command: &mut Command, engine: SocketAddr) -> Result<()> {
         .env("MIRASTACK_PLUGIN_TENANT_SLUG", "default")
         .env("MIRASTACK_PLUGIN_TENANT_ID", "default")
         .env("MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL", "1");
-    Ok(())
 }
 
 /// Decides about the card.

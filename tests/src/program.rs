@@ -28,13 +28,17 @@ pub fn built(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A program that the machine brings, under the first of its names that is on PATH.
+/// Where programs of the system's administrator lie, which are on no other user's PATH.
+const SYSTEM: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// A program that the machine brings, under the first of its names that is on PATH, or among those of the system.
 ///
 /// # Errors
-/// It is on PATH under none of them.
+/// It is there under none of them.
 pub fn on_path(names: &[&str]) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let system = SYSTEM.into_iter().map(PathBuf::from);
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(system).collect();
     let programs = names
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
@@ -79,11 +83,16 @@ pub async fn on_free_address<S>(
         tries += 1;
         match start(address).await {
             Ok(server) => return Ok((address, server)),
-            Err(error)
-                if tries < TRIES && format!("{error:#}").contains("address already in use") => {}
+            Err(error) if tries < TRIES && is_taken(&error) => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Each language says it in its own way.
+fn is_taken(error: &anyhow::Error) -> bool {
+    let said = format!("{error:#}").to_lowercase();
+    said.contains("address already in use") || said.contains("failed to bind to address")
 }
 
 /// A free port is taken by somebody else once in thousands of starts.

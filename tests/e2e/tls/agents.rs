@@ -7,16 +7,22 @@ use mirastack_tests::process::{Process, Stream};
 use mirastack_tests::program;
 use mirastack_tests::wait::until;
 use serde_json::json;
-use std::fs;
-use std::path::Path;
+use std::sync::Arc;
+use std::{fs, io};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{AlertDescription, ClientConfig, RootCertStore};
 
 use super::{Signer, put};
 
 /// A server that has no agent called `demo` of its own and demands certificates, and who signs for both sides.
 struct Ground {
     signer: Signer,
-    folder: TempDir,
+    _folder: TempDir,
     server: Mirastack,
     api: Api,
 }
@@ -42,7 +48,7 @@ impl Ground {
         let api = server.api().await?;
         Ok(Self {
             signer,
-            folder,
+            _folder: folder,
             server,
             api,
         })
@@ -64,10 +70,6 @@ impl Ground {
             .env("MIRASTACK_PLUGIN_TLS_CA", named("ca.pem"))
             .env("MIRASTACK_PLUGIN_TLS_CLIENT_CA", named("ca.pem"));
         Ok((Process::spawn("demo", command, folder.path())?, folder))
-    }
-
-    fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 
@@ -102,16 +104,48 @@ async fn an_agent_registers_over_tls_and_is_called_over_tls_and_both_show_who_th
     let ended = mirastack_tests::person::ended(&ground.api, run).await;
     let ended = ended.expect("it ends");
     assert_eq!(ended["status"], "succeeded", "{ended}");
-    // Nobody without a certificate calls the agent.
-    let stranger = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([
-            reqwest::tls::Certificate::from_pem(ground.signer.pem.as_bytes()).expect("PEM"),
-        ])
-        .build()
-        .expect("a client");
-    let refused = stranger.get(format!("https://{address}/")).send().await;
-    refused.expect_err("it shows no certificate");
+    // Nobody without a certificate calls the agent, and whoever shows one does.
+    let own = ground.signer.sign().expect("signed");
+    let heard = hears(&ground.signer, &address, Some(own)).await;
+    assert_eq!(heard.expect("it is let in"), SETTINGS);
+    let refused = hears(&ground.signer, &address, None).await;
+    let refused = refused.expect_err("it shows no certificate");
+    let why = refused
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    let why = why.and_then(|why| why.downcast_ref::<tokio_rustls::rustls::Error>());
+    let required = AlertDescription::CertificateRequired;
+    let required = tokio_rustls::rustls::Error::AlertReceived(required);
+    assert_eq!(why, Some(&required), "{refused:#}");
+}
+
+/// The type of the first frame of HTTP/2 that anybody sends (RFC 9113, section 3.4).
+const SETTINGS: u8 = 4;
+
+/// The type of the first frame that the agent sends to somebody who shows this certificate, or none. TLS 1.3 refuses
+/// with the first answer, after the handshake.
+async fn hears(trusted: &Signer, address: &str, own: Option<(String, String)>) -> Result<u8> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.pem.as_bytes())?)?;
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match own {
+        None => config.with_no_client_auth(),
+        Some((cert, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes())?];
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes())?)?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("127.0.0.1")?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect(name, stream).await?;
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await?;
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    Ok(head[3])
 }
 
 #[tokio::test]
@@ -143,5 +177,7 @@ async fn an_engine_that_knows_nobody_who_signs_for_agents_calls_none_over_tls() 
         .expect("it starts");
     let why = "nothing says who must have signed its certificate";
     says(&agent, why).await.context("the reason").expect("told");
-    assert!(ground.folder().join("ca.pem").is_file());
+    let listed = ground.api.get("/api/v1/agents/demo").await;
+    let listed = listed.expect("it answers");
+    listed.with_status(404).expect("nobody was let in");
 }
