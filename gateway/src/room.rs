@@ -138,7 +138,7 @@ impl Sender {
                 let network = ip.to_bits() >> 64 << 64;
                 Ipv6Addr::from_bits(network).into()
             }
-            other => other,
+            other @ (IpAddr::V4(_) | IpAddr::V6(_)) => other,
         })
     }
 }
@@ -252,11 +252,13 @@ impl Taken {
         self.bytes += bytes;
         let all = self.shelf.all.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let fits = self.stranger_has(before, self.bytes);
-        let most = match self.bytes {
-            0..=WORDS => BYTES + BYTES_SMALL + BYTES_OF_WORDS,
-            0..=SMALL => BYTES + BYTES_SMALL,
-            _ => BYTES,
-        };
+        let mut most = BYTES;
+        if self.bytes <= SMALL {
+            most += BYTES_SMALL;
+        }
+        if self.bytes <= WORDS {
+            most += BYTES_OF_WORDS;
+        }
         if all > most || !fits {
             return Err(full());
         }
