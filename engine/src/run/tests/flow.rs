@@ -83,6 +83,20 @@ fn a_report_of_an_old_attempt_is_stale() {
 }
 
 #[test]
+fn an_old_attempt_is_lost_once() {
+    let mut bench = Bench::started(TWO, json!({}));
+    bench.lose("one", true, false).expect("it was current");
+    let old = crate::command::Command::Lose {
+        step: bench.no("one"),
+        attempt: crate::id::Attempt(1),
+        begun: true,
+        plugin_dead: false,
+    };
+    assert_eq!(bench.ask(old), Err(crate::facts::Rejection::Stale));
+    assert_eq!(bench.attempt("one").0, 2);
+}
+
+#[test]
 fn conditions_skip_and_needs_decide_who_runs() {
     let text = r#"
 workflow: w
