@@ -45,6 +45,7 @@ pub mod record;
 pub mod registry;
 pub mod run;
 pub mod schema;
+mod shared;
 pub mod time;
 pub mod value;
 pub mod yaml;

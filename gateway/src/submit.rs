@@ -167,11 +167,15 @@ impl Order {
 }
 
 impl Gate {
-    /// Appends the first record of a run. Answers whether this call made the run: `false` means that it was there.
+    /// Appends the first record of a run. Answers the run that this call has made, as it is then; `None`: it was there.
     ///
     /// # Errors
     /// 503 when the store does not take it; the run may exist all the same.
-    pub(crate) async fn create(&self, key: &RunKey, order: Order) -> Result<bool, Problem> {
+    pub(crate) async fn create(
+        &self,
+        key: &RunKey,
+        order: Order,
+    ) -> Result<Option<Box<Run>>, Problem> {
         for (digest, bytes) in &order.blobs {
             self.backend.blobs.put(key, *digest, bytes).await?;
         }
@@ -184,8 +188,9 @@ impl Gate {
                 command: "Create".to_owned(),
             },
         };
-        let (_, record, events) = Run::create(key.clone(), order.created, order.failure, stamp);
-        self.append_first(key, &record, &events).await
+        let (run, record, events) = Run::create(key.clone(), order.created, order.failure, stamp);
+        let made = self.append_first(key, &record, &events).await?;
+        Ok(made.then(|| Box::new(run)))
     }
 
     async fn append_first(

@@ -10,6 +10,7 @@ mod status;
 mod step;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minicbor::{CborLen, Decode, Encode};
 use serde::Serialize;
@@ -34,7 +35,7 @@ pub use step::{Origin, Section, SkipReason};
 pub enum Event {
     /// The run exists. Always the first event.
     #[n(0)]
-    RunCreated(#[n(0)] Box<RunCreated>),
+    RunCreated(#[cbor(n(0), with = "crate::shared")] Arc<RunCreated>),
     /// Its owner took it up; `vars` are computed.
     #[n(1)]
     RunStarted {

@@ -93,8 +93,9 @@ impl Run {
         failure: Option<Failure>,
         stamp: Stamp,
     ) -> (Self, Record, Vec<Event>) {
+        let created = Arc::new(created);
         let mut run = Self::new(key, &created, stamp.at);
-        let mut events = vec![Event::RunCreated(Box::new(created))];
+        let mut events = vec![Event::RunCreated(created)];
         if let Some(failure) = failure {
             let (status, failure) = (RunStatus::Failed, Some(failure));
             events.push(Event::RunEnded {
@@ -107,10 +108,10 @@ impl Run {
         (run, record, events)
     }
 
-    fn new(key: RunKey, created: &RunCreated, at: Timestamp) -> Self {
+    fn new(key: RunKey, created: &Arc<RunCreated>, at: Timestamp) -> Self {
         let head = Head {
             key,
-            created: Arc::new(created.clone()),
+            created: Arc::clone(created),
             created_at: at,
             started_at: None,
             ended_at: None,

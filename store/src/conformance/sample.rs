@@ -1,6 +1,7 @@
 //! Runs to be stored: as small as they can be, and legal.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine::approval::Approval;
 use engine::definition::{OnReject, OnTimeout};
@@ -116,7 +117,7 @@ impl Sample {
         };
         let records = Vec::new();
         let mut run = Self { key, records };
-        let mut events = vec![Event::RunCreated(Box::new(birth.created()))];
+        let mut events = vec![Event::RunCreated(Arc::new(birth.created()))];
         events.extend(more);
         run.add(birth.at, status, events);
         run

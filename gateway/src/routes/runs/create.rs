@@ -18,7 +18,7 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use store::port::{Subscription, Topic};
+use store::port::Topic;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
@@ -33,7 +33,7 @@ use crate::request::{Origin, header, json};
 use crate::respond;
 use crate::room::Held;
 use crate::route::{Keyed, Route, Shape};
-use crate::routes::runs::get::{ended, shown};
+use crate::routes::runs::get::{Made, ended, shown};
 use crate::show::run::ShownRun;
 use crate::submit::{Asking, Labelled, Order};
 
@@ -307,8 +307,9 @@ impl<'a> Submit<'a> {
                     self.gate.backend.live.subscribe(topic)
                 });
                 let made = self.gate.create(&key, order).await?;
-                let answer = self.answer(run, heard).await?;
-                Ok(if made { answer } else { replayed(answer) })
+                let is_new = made.is_some();
+                let answer = self.answer(run, heard.zip(made)).await?;
+                Ok(if is_new { answer } else { replayed(answer) })
             }
         }
     }
@@ -324,9 +325,9 @@ impl<'a> Submit<'a> {
         }
     }
 
-    async fn answer(&self, run: RunId, heard: Option<Subscription>) -> Result<Response, Problem> {
+    async fn answer(&self, run: RunId, made: Option<Made>) -> Result<Response, Problem> {
         if let Some(end) = self.wait
-            && let Some(shown) = self.ended_by(run, heard, end).await
+            && let Some(shown) = self.ended_by(run, made, end).await
         {
             return Ok(respond::plain(StatusCode::OK, &shown));
         }
@@ -334,16 +335,11 @@ impl<'a> Submit<'a> {
     }
 
     /// The run, if it ends in time and can be read. It was accepted, whatever becomes of waiting for it.
-    async fn ended_by(
-        &self,
-        run: RunId,
-        heard: Option<Subscription>,
-        end: Instant,
-    ) -> Option<ShownRun> {
+    async fn ended_by(&self, run: RunId, made: Option<Made>, end: Instant) -> Option<ShownRun> {
         let tenant: &Tenant = &self.caller.tenant;
         let key = self.gate.run_key(tenant, run);
         let wait = async {
-            let run = ended(self.gate, &key, heard).await?;
+            let run = ended(self.gate, &key, made).await?;
             match run.status().is_end() {
                 true => shown(self.gate, &run).await.map(Some),
                 false => Ok(None),

@@ -111,7 +111,8 @@ async fn get(
         // Nothing of the run is kept meanwhile: many may wait.
         if until == Until::End {
             // Showing it after each record would cost more than the run. Errors are met above.
-            let ended = timeout_at(end, until_ended(&gate, &key, &mut heard)).await;
+            let ended =
+                timeout_at(end, until_ended(&gate, &key, &mut heard, Kept::default())).await;
             known = ended.ok().and_then(Result::ok);
         } else {
             news(&gate, &mut heard, end.min(looked_at + READ_AGAIN), end).await;
@@ -177,18 +178,23 @@ async fn news(gate: &Gate, heard: &mut Subscription, again: Instant, end: Instan
     }
 }
 
-/// Waits until a run has ended, or this gateway stops, and answers it as it is then. What was `heard` from before its
-/// creation misses nothing.
+/// A run that was just made, and what is heard of it since before that.
+pub(super) type Made = (Subscription, Box<Run>);
+
+/// Waits until a run has ended, or this gateway stops, and answers it as it is then.
 ///
 /// # Errors
 /// 503.
 pub(super) async fn ended(
     gate: &Gate,
     key: &RunKey,
-    heard: Option<Subscription>,
+    made: Option<Made>,
 ) -> Result<Box<Run>, Problem> {
-    if let Some(mut heard) = heard {
-        return until_ended(gate, key, &mut heard).await;
+    if let Some((mut heard, run)) = made {
+        if run.status().is_end() {
+            return Ok(run);
+        }
+        return until_ended(gate, key, &mut heard, Kept::from(run)).await;
     }
     let mut heard = gate.backend.live.subscribe(Topic::Run(key.clone()));
     let run = gate.whole_run(key).await?;
@@ -196,7 +202,7 @@ pub(super) async fn ended(
         return Ok(run);
     }
     drop(run);
-    until_ended(gate, key, &mut heard).await
+    until_ended(gate, key, &mut heard, Kept::default()).await
 }
 
 /// As [`ended`], of a run that had not ended after what is heard began.
@@ -204,10 +210,11 @@ async fn until_ended(
     gate: &Gate,
     key: &RunKey,
     heard: &mut Subscription,
+    mut kept: Kept,
 ) -> Result<Box<Run>, Problem> {
     let mut stopping = pin!(gate.stopping.cancelled());
     let mut look = pin!(sleep(LOOK_AGAIN));
-    let (mut kept, mut again) = (Kept::default(), Instant::now());
+    let mut again = Instant::now();
     loop {
         let may_have_ended = tokio::select! {
             biased;
@@ -246,11 +253,20 @@ async fn until_ended(
     }
 }
 
-/// A run that is heard of from its first record on, while it is small.
+/// A run that is known from its first record on, while it is small.
 #[derive(Default)]
 struct Kept {
     run: Option<Box<Run>>,
     bytes: usize,
+}
+
+impl From<Box<Run>> for Kept {
+    fn from(run: Box<Run>) -> Self {
+        Self {
+            run: Some(run),
+            bytes: 0,
+        }
+    }
 }
 
 impl Kept {
@@ -259,8 +275,8 @@ impl Kept {
         self.bytes += record.payload.len();
         self.run = match self.run.take() {
             _ if self.bytes > KEPT_MAX => None,
-            None if record.n == 1 => Run::begin(record, events, hash).ok().map(Box::new),
             None => None,
+            Some(run) if record.n <= run.n() => Some(run),
             Some(mut run) => run.follow(record, events, hash).is_ok().then_some(run),
         };
     }
