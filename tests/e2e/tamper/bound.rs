@@ -1,5 +1,7 @@
 //! Everything that an approval binds: another value for each, and where else in the journal it stands.
 
+use std::sync::Arc;
+
 use engine::approval::Approval;
 use engine::digest::Digest;
 use engine::event::{ApprovalRequested, Call, Event, PinnedAction, RunCreated};
@@ -185,7 +187,7 @@ fn on_call(event: &mut Event, change: impl Fn(&mut Call)) {
 
 fn on_created(event: &mut Event, change: impl Fn(&mut RunCreated)) {
     if let Event::RunCreated(created) = event {
-        change(created);
+        change(Arc::make_mut(created));
     }
 }
 
