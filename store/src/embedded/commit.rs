@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::counters::Counters;
 use super::fault::{Fault, Verdict, judge};
-use super::room::Full;
+use super::room::{self, Full};
 use crate::Error;
 
 /// The one connection that writes, and what must be known for it.
@@ -96,7 +96,11 @@ impl Writer {
         }
         let counters = self.counters;
         let Err(error) = self.transaction(&mut batch, counters) else {
-            self.full.store(false, Ordering::Relaxed);
+            if self.full.load(Ordering::Relaxed) {
+                // A small commit finds a place in the log where a run finds none.
+                self.full
+                    .store(!room::is_enough(&self.file), Ordering::Relaxed);
+            }
             batch.into_iter().for_each(|work| work.answer(Ok(())));
             return;
         };

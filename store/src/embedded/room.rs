@@ -1,10 +1,13 @@
 //! Whether the disk has room.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::fs::statvfs;
+use rustix::process::geteuid;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -13,7 +16,10 @@ use super::core::Core;
 /// While there is no room, and nobody has anything to write, it is tried so often at most.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Set by the writer: the disk had no room for its last commit.
+/// After it was full, a disk has room again from so many free bytes on.
+const ENOUGH: u64 = 1024 * 1024;
+
+/// Set by the writer: the disk had no room for a commit, and has not had any since.
 pub(super) type Full = Arc<AtomicBool>;
 
 /// Tells whether what comes next can be stored.
@@ -46,12 +52,35 @@ impl Room {
             |writer| Ok(writer.counters.store(&writer.conn)?),
             |()| (), // nobody needs to know
         );
-        written.await.is_ok()
+        written.await.is_ok() && !self.core.full.load(Ordering::Relaxed)
     }
+}
+
+/// Whether the disk under the file has room again for what comes: runs, and the growth of the file when it takes in the
+/// log. Where nobody can say it has, for what was written was written.
+pub(super) fn is_enough(file: &Path) -> bool {
+    let Ok(disk) = statvfs(file) else { return true };
+    let blocks = match geteuid().is_root() {
+        true => disk.f_bfree,
+        false => disk.f_bavail,
+    };
+    blocks.saturating_mul(disk.f_frsize) >= ENOUGH
 }
 
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Room").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_looked_at_and_one_that_nobody_knows_has_room() {
+        // The kernel's own file systems have no blocks at all.
+        assert!(!is_enough(Path::new("/proc/self/stat")));
+        assert!(is_enough(Path::new("/proc/there/is/no/such/file")));
     }
 }
