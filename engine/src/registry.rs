@@ -11,6 +11,7 @@
 //! | `agents/<tenant>/<name>` | [`Agent`] | whoever reads manifests |
 //! | `agent-config/<tenant>/<name>` | [`AgentConfig`] | gateway |
 //! | `plugins/<tenant>/<agent>/<instance>` | [`Instance`] | worker |
+//! | `agents-outlive` | `true`, once an agent that nobody here started could change systems | who starts |
 //! | [`INCARNATION`] | the name of this life of the data | who restores a backup |
 //!
 //! Operations are on single keys only, so the order of writing is what makes a crash harmless: pinned things first,

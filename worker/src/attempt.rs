@@ -317,12 +317,8 @@ impl<'a> Attempt<'a> {
 
     /// A call with these parameters, and where to say what happens during it.
     async fn call(&mut self, params: Bytes, limit: Duration) -> (PluginCall<'a>, Arc<Sink>) {
-        let sink = Sink::new(
-            Arc::clone(self.shared),
-            Arc::clone(self.job),
-            Arc::clone(&self.masks),
-        );
-        let sink = Arc::new(sink);
+        let (shared, job) = (Arc::clone(self.shared), Arc::clone(self.job));
+        let sink = Arc::new(Sink::new(shared, job, Arc::clone(&self.masks)));
         self.sink = Some(Arc::clone(&sink));
         let params = match engine::planted!("call_not_as_prepared") {
             true => [&params[..], b" "].concat().into(),

@@ -97,11 +97,10 @@ impl Run {
         let mut run = Self::new(key, &created, stamp.at);
         let mut events = vec![Event::RunCreated(created)];
         if let Some(failure) = failure {
-            let (status, failure) = (RunStatus::Failed, Some(failure));
             events.push(Event::RunEnded {
-                status,
+                status: RunStatus::Failed,
                 outputs: BTreeMap::new(),
-                failure,
+                failure: Some(failure),
             });
         }
         let record = run.commit(&events, stamp);
