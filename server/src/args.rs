@@ -96,7 +96,7 @@ pub(crate) struct Dev {
     )]
     pub(crate) grpc: SocketAddr,
 
-    /// Where others reach the HTTP API, such as https://mirastack.example: what every address begins with that is shown.
+    /// Where others reach the HTTP API, such as `https://mirastack.example`: what every address begins with that is shown.
     /// Default: where it listens.
     #[arg(
         long,
