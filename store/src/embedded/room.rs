@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::statvfs;
-use rustix::process::geteuid;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -60,11 +59,8 @@ impl Room {
 /// log. Where nobody can say it has, for what was written was written.
 pub(super) fn is_enough(file: &Path) -> bool {
     let Ok(disk) = statvfs(file) else { return true };
-    let blocks = match geteuid().is_root() {
-        true => disk.f_bfree,
-        false => disk.f_bavail,
-    };
-    blocks.saturating_mul(disk.f_frsize) >= ENOUGH
+    // What is free and reserved may be had by nobody, not even by root.
+    disk.f_bavail.saturating_mul(disk.f_frsize) >= ENOUGH
 }
 
 impl fmt::Debug for Room {
