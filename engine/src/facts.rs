@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::plan::Plan;
 use crate::principal::{Principal, Role};
 use crate::schema::Schema;
+use crate::time::Timestamp;
 
 /// Everything that a decision may need to know besides the run.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,9 @@ pub struct Facts {
     pub not_requester: bool,
     /// Where runs are shown, without a slash at the end: `run.url` is this and the run's id.
     pub url_base: String,
+    /// Since when one clock tells the time: what was measured before may be by another, or by one that was set since.
+    /// `None`: all along.
+    pub clock_since: Option<Timestamp>,
 }
 
 /// The compiled schemas of one action.

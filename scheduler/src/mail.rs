@@ -14,6 +14,8 @@ pub(crate) struct Mail {
     pub(crate) from: From,
     /// Whether the rights that it needs were looked up for it alone, past every cache.
     pub(crate) fresh: bool,
+    /// Whether the run's journal was seen to tell no more than is known here, so that "no" may be said to it.
+    pub(crate) sure: bool,
 }
 
 /// What is to be done.
@@ -45,10 +47,16 @@ pub(crate) enum From {
 impl Mail {
     /// Something that the owner itself wants.
     pub(crate) fn own(what: What) -> Self {
+        Self::of(what, From::Owner)
+    }
+
+    /// Something that somebody wants.
+    pub(crate) fn of(what: What, from: From) -> Self {
         Self {
             what,
-            from: From::Owner,
+            from,
             fresh: false,
+            sure: false,
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) enum Doing {
     Nothing,
     /// Its journal is being read.
     Loading,
+    /// It is being looked whether its journal tells more than is known here.
+    Checking,
     /// Facts are being looked up.
     Fetching,
     /// Records are being appended.

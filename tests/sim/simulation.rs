@@ -17,8 +17,10 @@ use crate::world::{Plot, World};
 
 /// In calm weather every run has ended after so long, or it never will.
 const CALM_MAX: Duration = Duration::from_secs(3 * 3_600);
-/// The one error that is logged because the simulation wants it.
-const DAMAGED: &str = "a run is damaged and parked";
+/// Errors with these words are logged because the simulation wants them: they are its own, for the records it damages.
+const DAMAGED: &str = "the checksum of run";
+/// So long somebody may be about something of which no run tells.
+const LINGER: Duration = Duration::from_secs(60);
 /// So often it is looked whether all has ended.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -160,13 +162,19 @@ async fn to_the_end(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     world.note(format_args!("calm"));
     let since = world.now();
     let mut waited = Duration::ZERO;
-    while waited < CALM_MAX && is_open(world) {
-        sleep_or_panic(LOOK, tasks).await;
-        waited += LOOK;
-        world.see(&Moment::Calm { since });
+    loop {
+        while waited < CALM_MAX && is_open(world) {
+            sleep_or_panic(LOOK, tasks).await;
+            waited += LOOK;
+            world.see(&Moment::Calm { since });
+        }
+        // Long enough for the janitor, and for anybody who is still about something: which may be one more run.
+        sleep_or_panic(LINGER, tasks).await;
+        waited += LINGER;
+        if waited >= CALM_MAX || !is_open(world) {
+            break;
+        }
     }
-    // Long enough for the janitor, and for anybody who is still about something.
-    sleep_or_panic(Duration::from_secs(60), tasks).await;
     world.see(&Moment::End);
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::duration::Duration;
 use crate::event::{ApprovalState, Event, Failure, Origin, SkipReason, StepStatus};
 use crate::id::{Attempt, Nonce, StepNo};
 use crate::principal::Permission;
@@ -334,12 +335,13 @@ impl<S: Steps> State<S> {
     }
 
     fn unsettled(&mut self, step: StepNo, when: Timestamp, at: Timestamp) {
+        let wait = Duration::from_millis(when.millis_since(at));
         self.on(step, |s| {
             if let At::Granted { attempt, .. } = s.at {
                 s.unknown_from = s.unknown_since.map_or(Some(attempt), |_| s.unknown_from);
-                s.unknown_since = Some(when);
+                (s.unknown_since, s.unknown_wait) = (Some(when), wait);
             } else if let At::Settlement { .. } = s.at {
-                s.unknown_since = Some(when);
+                (s.unknown_since, s.unknown_wait) = (Some(when), wait);
             } else {
                 s.vague_lookups += 1;
             }

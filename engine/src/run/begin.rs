@@ -13,7 +13,7 @@ use crate::run::state::{At, Consent, Steps};
 
 /// A granted call must have begun by then: long enough for a worker that is busy, short enough for a crash to be
 /// settled soon.
-const START_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const START_WITHIN: Duration = Duration::from_secs(30);
 
 impl Draft<'_> {
     pub(super) fn begin(

@@ -4,8 +4,10 @@ use crate::code::Code;
 use crate::duration::Duration;
 use crate::event::{Event, Failure, StepStatus};
 use crate::id::{Attempt, StepNo};
+use crate::run::begin::START_WITHIN;
 use crate::run::draft::{Decided, Draft, failure};
 use crate::run::state::{At, Step, Try};
+use crate::time::Timestamp;
 
 /// A look-up's "not done" is believed so long after the call, for a request may still be travelling.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -23,7 +25,9 @@ impl Draft<'_> {
             At::Granted { .. } | At::Settlement { .. } if is_over => self.now,
             At::Granted { start_by, .. } => {
                 let timeout = step.call.as_ref().map_or(0, |c| c.timeout_ms);
-                // The call may have begun as late as that.
+                // The call may have begun as late as that, by the clock of whoever granted it.
+                let anew = self.facts.clock_since.map(|since| since.plus(START_WITHIN));
+                let start_by = anew.map_or(start_by, |anew| start_by.max(anew));
                 let over = start_by.plus(Duration::from_millis(timeout));
                 over.max(self.now)
             }
@@ -44,8 +48,23 @@ impl Draft<'_> {
         self.emit(Event::SettlementScheduled { step: no, at });
     }
 
+    /// When the calls of unknown outcome are over at the latest. What was waited under another clock does not count:
+    /// nobody knows how long it was.
+    fn over_at(&self, step: &Step) -> Option<Timestamp> {
+        let over = step.unknown_since?;
+        let anew = self
+            .facts
+            .clock_since
+            .map(|since| since.plus(step.unknown_wait));
+        Some(anew.map_or(over, |anew| over.max(anew)))
+    }
+
     pub(super) fn settle(&mut self, no: StepNo) -> Decided {
         let step = self.step(no);
+        if let Some(at) = self.over_at(step).filter(|over| *over > self.now) {
+            self.emit(Event::SettlementScheduled { step: no, at });
+            return Ok(());
+        }
         let lookup = self.state.action(step).is_some_and(|a| a.lookup);
         if lookup && step.vague_lookups < VAGUE_MAX {
             self.look_up(no);
@@ -90,9 +109,7 @@ impl Draft<'_> {
         // What counts is when it looked, not when its word arrives: that may have been long on its way.
         let looked = step.attempts.last().map_or(self.now, |t| t.started_at);
         // After a restore the call may have been made in another life, which is over.
-        let believed = step
-            .unknown_since
-            .map_or(looked, |since| since.plus(settle));
+        let believed = self.over_at(step).map_or(looked, |over| over.plus(settle));
         if looked < believed {
             let at = believed.max(self.now);
             self.emit(Event::SettlementScheduled { step: no, at });

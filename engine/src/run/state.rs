@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::duration::Duration;
 use crate::event::{
     ApprovalRequested, ApprovalState, Call, Decision, Failure, Origin, PinnedAction, QuestionAsked,
     RunCreated, RunStatus, Section, SkipReason, StepStatus,
@@ -172,6 +173,8 @@ pub struct Step {
     pub vague_lookups: u32,
     /// When the last call of unknown outcome was over at the latest, while that is not settled.
     pub unknown_since: Option<Timestamp>,
+    /// How far off that was when it was recorded.
+    pub unknown_wait: Duration,
     /// The first of the calls that `unknown_since` is about.
     pub unknown_from: Option<Attempt>,
     /// After so many restores of the run somebody looked what had become of the step. Fewer than there were: it may

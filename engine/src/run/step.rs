@@ -1,5 +1,6 @@
 //! One step, from its beginning.
 
+use crate::duration::Duration;
 use crate::event::{Origin, Section, StepStatus};
 use crate::id::StepNo;
 use crate::run::state::{At, Step};
@@ -24,6 +25,7 @@ impl Step {
             lost: 0,
             vague_lookups: 0,
             unknown_since: None,
+            unknown_wait: Duration::default(),
             unknown_from: None,
             sure_after: 0,
             output: None,

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::code::Code;
 use engine::command::{Asked, Command};
-use engine::digest::Digest;
 use engine::event::Failure;
 use engine::facts::{Facts, Missing, Rejection};
 use engine::id::{CommandId, RunKey};
@@ -14,11 +13,12 @@ use engine::run::{Decision, Run, Stamp};
 use engine::time::Timestamp;
 
 use super::Owner;
-use super::input::{self, Writing};
-use crate::facts::{Fact, Found, NoFact, forget_live, put};
+use super::check::is_unwanted;
+use super::input::Writing;
+use crate::facts::forget_live;
+use crate::figures;
 use crate::mail::{Came, Mail, Verdict, What};
 use crate::slots::{Doing, Slot};
-use crate::{Error, figures};
 
 /// So many records of one run are appended together.
 const RECORDS_MAX: usize = 256;
@@ -39,7 +39,8 @@ pub(super) struct Batch {
 /// How one command went.
 enum Went {
     Decided(Decision),
-    Refused(Came),
+    /// It changes nothing.
+    Unchanged(Came),
     Missing(Vec<Missing>),
     Panicked(String),
 }
@@ -92,6 +93,10 @@ impl Owner {
         batch: &mut Batch,
     ) -> bool {
         let woken;
+        if is_unwanted(slot, &mail) && self.must_check(&mail) {
+            self.check(key, slot, mail, batch);
+            return false;
+        }
         let asked = match &mail.what {
             What::Offer(step, attempt) => {
                 self.waiting -= 1;
@@ -108,27 +113,31 @@ impl Owner {
                 woken = self.waking(key);
                 &woken
             }
-            What::OfCall(asked, call) if !is_of_call(slot, asked, *call) => {
-                let (id, already) = (asked.id, Came::Already(slot.n()));
-                batch.verdicts.push(verdict(slot, mail, id, already));
-                return true;
-            }
             What::Ask(asked) | What::OfCall(asked, _) => asked,
         };
         let fresh = mail.asks_for_rights();
         if fresh && !mail.fresh {
             slot.facts.standing.clear();
         }
-        let went = self.decide(key, slot, asked, fresh);
+        let went = if is_of_other_call(slot, &mail) {
+            Went::Unchanged(Came::Already(slot.n()))
+        } else {
+            self.decide(key, slot, asked, fresh)
+        };
         let (id, command) = (asked.id, asked.command.name());
         mail.fresh = fresh;
         match went {
             Went::Decided(decision) => self.commit(slot, mail, (id, command), decision, batch),
-            Went::Refused(came) => {
+            Went::Unchanged(_) if self.must_check(&mail) => {
+                self.check(key, slot, mail, batch);
+                false
+            }
+            Went::Unchanged(came) => {
                 batch.verdicts.push(verdict(slot, mail, id, came));
                 true
             }
             Went::Missing(missing) => {
+                mail.sure = false;
                 slot.mail.push_front(mail);
                 if batch.writing.records.is_empty() {
                     self.fetch(slot, missing);
@@ -161,12 +170,15 @@ impl Owner {
                 Err(panic) => return Went::Panicked(panic),
                 Ok(Ok(decision)) => {
                     slot.rounds = 0;
+                    if decision.events.is_empty() {
+                        return Went::Unchanged(Came::Already(run.n()));
+                    }
                     return Went::Decided(decision);
                 }
-                Ok(Err(Rejection::Stale)) => return Went::Refused(Came::Already(run.n())),
+                Ok(Err(Rejection::Stale)) => return Went::Unchanged(Came::Already(run.n())),
                 Ok(Err(Rejection::Refused { code, message })) => {
                     slot.rounds = 0;
-                    return Went::Refused(Came::Refused(code, message));
+                    return Went::Unchanged(Came::Refused(code, message));
                 }
                 Ok(Err(Rejection::Missing(missing))) => {
                     slot.rounds += 1;
@@ -195,11 +207,6 @@ impl Owner {
         let Some(run) = &mut slot.run else {
             return false;
         };
-        if events.is_empty() {
-            let came = Came::Already(run.n());
-            batch.verdicts.push(verdict(slot, mail, id, came));
-            return true;
-        }
         if engine::planted!("grant_without_intent") && command == "Begin" {
             let start_by = self
                 .backend
@@ -259,7 +266,7 @@ impl Owner {
     }
 
     /// The mail that parks a run.
-    fn parking(&mut self, code: Code, why: String) -> Mail {
+    pub(super) fn parking(&mut self, code: Code, why: String) -> Mail {
         figures::parked(code.as_str());
         self.waiting += 1;
         let failure = Failure {
@@ -273,99 +280,21 @@ impl Owner {
         let command = Command::Park { failure };
         Mail::own(What::Ask(Asked { id, command }))
     }
-
-    fn fetch(&mut self, slot: &mut Slot, missing: Vec<Missing>) {
-        let Some(run) = &slot.run else { return };
-        let of = self.known.changes();
-        let fetch = input::fetch(self.backend.clone(), run, of, missing);
-        slot.doing = Doing::Fetching;
-        self.wait_for(fetch);
-    }
-
-    pub(super) fn fetched(
-        &mut self,
-        key: &RunKey,
-        of: u64,
-        found: Vec<(Missing, Result<Fact, NoFact>)>,
-    ) -> Result<(), Error> {
-        let Some(mut slot) = self.slots.take(key) else {
-            return Ok(());
-        };
-        slot.doing = Doing::Nothing;
-        let why_not = self.keep_facts(key, &mut slot, of, found);
-        let lost_plan = match why_not {
-            None => {
-                slot.tries = 0;
-                None
-            }
-            Some((_, NoFact::Unavailable(why))) => {
-                self.rest_slot(key, &mut slot, &store::Error::Unavailable(why));
-                None
-            }
-            // Without its plan nothing can be decided about a run, not even that it is parked.
-            Some((Missing::Plan(_), NoFact::Lost(why))) => Some(why),
-            Some((_, NoFact::Lost(why))) => {
-                self.park_for_loss(&mut slot, why);
-                None
-            }
-        };
-        self.slots.put(key, slot);
-        match lost_plan {
-            Some(why) => self.damage(key, why),
-            None => self.make_ready(key),
-        }
-        Ok(())
-    }
 }
 
-impl Owner {
-    /// Keeps what was found, and answers what was not.
-    fn keep_facts(
-        &mut self,
-        key: &RunKey,
-        slot: &mut Slot,
-        of: u64,
-        found: Vec<(Missing, Result<Fact, NoFact>)>,
-    ) -> Option<(Missing, NoFact)> {
-        let run = slot.run.as_ref()?;
-        let origin = Found {
-            run: &run.state().head.created,
-            tenant: &key.tenant,
-            of,
-        };
-        let mut why_not = None;
-        for (what, fact) in found {
-            match fact {
-                Ok(fact) => {
-                    self.known.keep(&origin, &what, &fact);
-                    slot.weight += put(&mut slot.facts, what, fact);
-                }
-                Err(no) => why_not = Some((what, no)),
-            }
-        }
-        why_not
-    }
-
-    /// What the first mail needs is gone for good: nothing more can be decided about it, and the run is parked.
-    fn park_for_loss(&mut self, slot: &mut Slot, why: String) {
-        if let Some(mail) = slot.mail.pop_front() {
-            self.tell_at_once(mail, Came::Refused(Code::RecordDamaged, why.clone()));
-        }
-        let parking = self.parking(Code::RecordDamaged, why);
-        slot.mail.push_front(parking);
-    }
-}
-
-/// Whether a worker's word is about the call that the run knows under these numbers. A job may be offered before it is
-/// durable, and then never be: whatever such a call answers or asks is nobody's.
-fn is_of_call(slot: &Slot, asked: &Asked, reported: Digest) -> bool {
-    let (Command::Report { step, .. } | Command::Ask { step, .. }) = &asked.command else {
+/// Whether a worker's word is about another call than the run knows under these numbers. A job may be offered before it
+/// is durable, and then never be: whatever such a call answers or asks is nobody's.
+fn is_of_other_call(slot: &Slot, mail: &Mail) -> bool {
+    let What::OfCall(asked, reported) = &mail.what else {
         return false;
     };
-    let Some(run) = &slot.run else { return false };
+    let (Command::Report { step, .. } | Command::Ask { step, .. }) = &asked.command else {
+        return true;
+    };
+    let Some(run) = &slot.run else { return true };
     let step = run.state().steps.get(step.index());
     let call = step.and_then(|s| Some((run.state().action(s)?, s.call.as_deref()?)));
-    call.is_some_and(|(action, call)| call_digest(action, call) == reported)
+    call.is_none_or(|(action, call)| call_digest(action, call) != *reported)
 }
 
 fn verdict(slot: &Slot, mail: Mail, id: CommandId, came: Came) -> Verdict {

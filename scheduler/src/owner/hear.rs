@@ -54,18 +54,13 @@ impl Owner {
                     command,
                 };
                 let what = What::Ask(asked);
-                let fresh = false;
-                self.post(&message.key, Mail { what, from, fresh });
+                self.post(&message.key, Mail::of(what, from));
             }
             Err(why) => {
                 tracing::warn!(run = %message.key.run, why, "a message of the inbox is refused");
                 self.waiting += 1;
                 self.tell(Verdict {
-                    mail: Mail {
-                        what: What::Wake,
-                        from,
-                        fresh: false,
-                    },
+                    mail: Mail::of(What::Wake, from),
                     id: message.id,
                     came: Came::Refused(Code::Malformed, why),
                     record: None,
@@ -175,12 +170,7 @@ impl Owner {
     ) {
         // Whoever speaks about an attempt has it.
         self.detector.held(attempt, Instant::now());
-        let mail = Mail {
-            what,
-            from: From::Worker(reply),
-            fresh: false,
-        };
-        self.post(&attempt.key, mail);
+        self.post(&attempt.key, Mail::of(what, From::Worker(reply)));
     }
 
     /// A worker has the attempt in hand; answers it when nobody wants it any more.

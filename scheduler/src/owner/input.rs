@@ -29,6 +29,8 @@ pub(super) enum Input {
     Inbox(Shard, Result<Vec<(u64, Message)>, Error>),
     Heard(Shard, Result<Vec<Heard>, Error>),
     Loaded(RunKey, Result<Vec<Entry>, Error>),
+    /// What follows in the journal on the last record that is known here.
+    Checked(RunKey, Result<Vec<Entry>, Error>),
     Fetched(RunKey, u64, Vec<(Missing, Result<Fact, NoFact>)>),
     Written(RunKey, Result<(), Error>),
     Offered(Vec<AttemptKey>, Result<Offered, Error>),
@@ -107,6 +109,15 @@ pub(super) fn load(backend: Arc<Backend>, key: RunKey) -> Waiting {
     async move {
         let entries = backend.journal.read(&key, 0).await;
         Input::Loaded(key, entries)
+    }
+    .boxed()
+}
+
+/// Reads what follows on record `after`.
+pub(super) fn check(backend: Arc<Backend>, key: RunKey, after: u64) -> Waiting {
+    async move {
+        let entries = backend.journal.read(&key, after).await;
+        Input::Checked(key, entries)
     }
     .boxed()
 }

@@ -138,9 +138,15 @@ impl Owner {
 
     pub(super) fn new_slot(&self) -> Slot {
         let mut slot = Slot::default();
+        self.tell_facts(&mut slot);
+        slot
+    }
+
+    /// What the owner itself knows.
+    fn tell_facts(&self, slot: &mut Slot) {
         slot.facts.not_requester = self.place.not_requester;
         slot.facts.url_base.clone_from(&self.place.url_base);
-        slot
+        slot.facts.clock_since = Some(self.began);
     }
 
     /// Reads the journal of a run that is not in memory.
@@ -191,8 +197,7 @@ impl Owner {
     }
 
     fn loaded_run(&mut self, key: &RunKey, slot: &mut Slot, run: Run) {
-        slot.facts.not_requester = self.place.not_requester;
-        slot.facts.url_base.clone_from(&self.place.url_base);
+        self.tell_facts(slot);
         let inherited = self.inherited.remove(key);
         let lost = inherited && self.place.start == Start::Alone;
         if lost {
@@ -237,7 +242,7 @@ impl Owner {
             }
         }
         for mut mail in again.into_iter().rev() {
-            mail.fresh = false;
+            (mail.fresh, mail.sure) = (false, false);
             if mail.is_forsaken() {
                 self.waiting -= 1;
             } else {

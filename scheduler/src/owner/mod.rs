@@ -7,7 +7,9 @@
 //! There is no recovery beside this. What a crash leaves is found by `load`: what is due is due at once, what is owed is
 //! owed again.
 
+mod check;
 mod decide;
+mod fetch;
 mod hear;
 mod input;
 mod load;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use engine::id::{RunKey, Shard};
 use engine::job::{AttemptKey, Job};
 use engine::registry::Kind;
+use engine::time::Timestamp;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use store::Backend;
@@ -74,6 +77,8 @@ pub(crate) struct Owner {
     backend: Arc<Backend>,
     config: Config,
     place: Place,
+    /// When it began, by its own clock.
+    began: Timestamp,
     slots: Slots,
     timers: Timers,
     detector: Detector,
@@ -117,6 +122,7 @@ impl Owner {
         };
         Self {
             slots: Slots::new(config.runs_max, config.bytes_max),
+            began: backend.clock.now(),
             backend,
             config,
             place,
@@ -185,6 +191,7 @@ impl Owner {
             Input::Inbox(shard, messages) => self.messages(shard, messages),
             Input::Heard(shard, words) => self.heard(shard, words),
             Input::Loaded(key, entries) => self.loaded(&key, entries),
+            Input::Checked(key, entries) => self.checked(&key, entries),
             Input::Fetched(key, of, found) => self.fetched(&key, of, found),
             Input::Written(key, stored) => self.written(&key, stored),
             Input::Offered(attempts, offered) => self.offered(&attempts, offered),

@@ -114,6 +114,51 @@ fn a_late_word_that_the_call_is_over_is_heard_at_once() {
     assert_eq!(bench.owed(), ["a"]);
 }
 
+/// Another owner takes over, by whose clock it is two hours later.
+fn clock_is_set(bench: &mut Bench) {
+    bench.now = Timestamp::from_millis(bench.now.millis() + 7_200_000);
+    bench.facts.clock_since = Some(bench.now);
+}
+
+#[test]
+fn a_look_up_is_not_believed_because_a_clock_was_set() {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    clock_is_set(&mut bench);
+    bench.wake();
+    let not_done = || Outcome::LookedUpNotDone;
+    bench.report("a", not_done()).expect("it is looked up");
+    bench.later(4_999);
+    assert!(bench.owed().is_empty(), "a request may still be travelling");
+    bench.later(1);
+    bench.report("a", not_done()).expect("it is looked up");
+    assert_eq!(bench.owed(), ["a"], "now it is believed");
+    assert_eq!(bench.step("a").unknown_since, None);
+}
+
+#[test]
+fn a_call_is_not_taken_for_over_because_a_clock_was_set() {
+    let lost_before = |lost: bool| {
+        let mut bench = granted("found");
+        if lost {
+            bench.lose("a", true, false).expect("current");
+        }
+        clock_is_set(&mut bench);
+        if !lost {
+            bench.lose("a", true, false).expect("current");
+        }
+        bench.wake();
+        bench
+    };
+    for lost in [true, false] {
+        let mut bench = lost_before(lost);
+        bench.later(629_999);
+        assert!(bench.owed().is_empty(), "it may have begun just before");
+        bench.later(1);
+        assert_eq!(bench.owed(), ["a"], "it is looked up");
+    }
+}
+
 #[test]
 fn a_person_settles_a_doubt() {
     for (done, status) in [(true, RunStatus::Succeeded), (false, RunStatus::Running)] {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engine::command::Outcome;
 use engine::digest::Digest;
 use engine::event::{Call, RunStatus};
 use engine::event::{Event, Origin, PinnedAction, RunCreated, Section, Trigger, TriggerKind};
@@ -12,19 +13,25 @@ use engine::principal::{Permission, Principal};
 use engine::record::Cause;
 use engine::run::Stamp;
 use engine::value::{INLINE_BYTES_MAX, Labels, Value};
+use futures::StreamExt;
 use store::clock::{ProcessClock, SystemRandom};
 use store::embedded::{Embedded, Options};
 
 use super::*;
 use crate::config::{Config, Place};
+use crate::mail::From;
 
 fn owner(agents_outlive: bool) -> Owner {
+    starting(Start::Alone, agents_outlive)
+}
+
+fn starting(start: Start, agents_outlive: bool) -> Owner {
     let options = Options::new(Arc::new(ProcessClock::start()), Arc::new(SystemRandom));
     let memory = store::embedded::Place::Memory;
     let (backend, _) = Embedded::inline(memory, options).expect("an empty store");
     let place = Place {
         shards: vec![Shard(0)],
-        start: Start::Alone,
+        start,
         agents_outlive,
         not_requester: true,
         url_base: "http://here/runs".to_owned(),
@@ -187,5 +194,83 @@ async fn a_run_that_waits_for_long_is_not_kept_in_memory() {
         owner.keep(&key, Box::new(slot));
         assert_eq!(owner.slots.take(&key).is_some(), is_kept);
         assert!(owner.timers.of(&key).is_some(), "it is woken all the same");
+    }
+}
+
+/// A run as an owner knows it. It was called elsewhere since, if `stored` says that this is in the journal.
+async fn called_elsewhere(owner: &Owner, stored: bool) -> Run {
+    let now = owner.backend.clock.now();
+    let key = RunKey {
+        tenant: Tenant::default(),
+        run: RunId::new(now, Shard(0), 1),
+    };
+    let stamp = |n| Stamp {
+        at: now,
+        nonce: Nonce([n; 16]),
+        cause: Cause {
+            id: Nonce([n; 16]),
+            command: "Create".to_owned(),
+        },
+    };
+    let (mut run, first, created) = Run::create(key, created(), None, stamp(1));
+    let mut before = granted(now);
+    let after = before.split_off(2);
+    let mut records = vec![(first, created), (run.commit(&before, stamp(2)), before)];
+    let known = run.clone();
+    if stored {
+        records.push((run.commit(&after, stamp(3)), after));
+    }
+    for (record, events) in records {
+        let appended = owner.backend.journal.append(&record, &events).await;
+        appended.expect("it follows");
+    }
+    known
+}
+
+/// A worker says that the call did what it should.
+fn report() -> Mail {
+    let output = Value::make(&serde_json::json!({}), Labels::default(), INLINE_BYTES_MAX);
+    let command = Command::Report {
+        step: StepNo(0),
+        attempt: Attempt(1),
+        outcome: Outcome::Succeeded {
+            output: output.expect("small").value,
+        },
+        nonce: None,
+    };
+    let id = Nonce([7; 16]);
+    let what = What::OfCall(Asked { id, command }, Digest::ZERO);
+    Mail::of(what, From::Inbox(Shard(0), 1))
+}
+
+#[tokio::test]
+async fn who_may_know_too_little_reads_the_journal_before_it_says_no() {
+    for (start, stored) in [
+        (Start::Listening, true),
+        (Start::Listening, false),
+        (Start::Alone, false),
+    ] {
+        let mut owner = starting(start, false);
+        let run = called_elsewhere(&owner, stored).await;
+        let key = run.key().clone();
+        let mut slot = Box::new(owner.new_slot());
+        slot.run = Some(run);
+        owner.slots.put(&key, slot);
+        owner.post(&key, report());
+        owner.drive(&key);
+        let said_no = |owner: &Owner| owner.settling.contains_key(&Shard(0));
+        assert_eq!(said_no(&owner), start == Start::Alone, "{start:?}");
+        if start == Start::Listening {
+            let looked = owner.inputs.next().await.expect("the journal is read");
+            owner.take(looked).expect("nothing is damaged");
+            let slot = owner.slots.get(&key).expect("it has mail");
+            assert_eq!(
+                slot.run.is_none(),
+                stored,
+                "there is more: it is read again"
+            );
+            owner.drive(&key);
+            assert_eq!(said_no(&owner), !stored);
+        }
     }
 }
