@@ -21,7 +21,6 @@ use store::port::KeyValue;
 use crate::auth::Caller;
 use crate::gate::Gate;
 use crate::problem::Problem;
-use crate::request::header;
 use crate::respond;
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -52,12 +51,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Asking {
 /// The key of a request, if it has one.
 ///
 /// # Errors
-/// 400 when it is empty, too long, or not plain text.
+/// 400 when it is empty, too long, or not plain text, or when there are two.
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    if !headers.contains_key(HEADER) {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
+    };
+    if values.next().is_some() {
+        let detail = "there is more than one Idempotency-Key, and a request has one";
+        return Err(Problem::malformed(detail));
     }
-    let key = header(headers, &HEADER).filter(|key| {
+    let key = value.to_str().ok().filter(|key| {
         (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(|b| (0x20..0x7f).contains(&b))
     });
     key.map(Some).ok_or_else(|| {
