@@ -10,8 +10,10 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -27,11 +29,11 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// Bytes of bodies that are in memory at once.
-const BYTES: usize = 8 * MIB;
+const BYTES: usize = 6 * MIB;
 /// Besides these, those of bodies that are small: whoever sends large ones keeps none of them out.
 const BYTES_SMALL: usize = 2 * MIB;
 /// A body is small up to here.
-const SMALL: usize = 64 * KIB;
+pub(crate) const SMALL: usize = 64 * KIB;
 /// The same of those whose senders have proven nothing yet.
 const BYTES_UNPROVEN: usize = 4 * MIB;
 /// Besides these, those of their bodies that hold a few words: whoever sends others keeps none of them out.
@@ -64,6 +66,7 @@ pub(crate) struct Room {
     values: Arc<Semaphore>,
     light: Arc<Semaphore>,
     documents: Arc<Semaphore>,
+    hands: Semaphore,
     heavy: Arc<Semaphore>,
     lane: Lane,
 }
@@ -150,6 +153,7 @@ impl Default for Room {
             values: Arc::new(Semaphore::new(VALUES / KIB)),
             light: Arc::new(Semaphore::new(VALUES_LIGHT / KIB)),
             documents: Arc::new(Semaphore::new(DOCUMENTS / KIB)),
+            hands: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             heavy: Arc::new(Semaphore::new(1)),
             lane: Lane::default(),
         }
@@ -214,7 +218,11 @@ impl Room {
         };
         let done = match heavy {
             true => self.lane.run(work).await,
-            false => spawn_blocking(work).await.ok(),
+            false => {
+                // More threads than processors do nothing sooner, and each keeps memory of its own.
+                let _hand = self.hands.acquire().await;
+                spawn_blocking(work).await.ok()
+            }
         };
         done.ok_or_else(Problem::internal)
     }

@@ -22,8 +22,8 @@ pub use scalar::{Literal, Scalar, Style};
 pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// No deeper nesting: far more than a workflow needs, far less than a stack holds.
 pub const DEPTH_MAX: usize = 64;
-/// No more nodes in a text: ten times what 1,000 steps with ten lines each have.
-pub const NODES_MAX: usize = 100_000;
+/// No more nodes in a text: more than twice what 1,000 steps with ten lines each have, keys counted.
+pub const NODES_MAX: usize = 50_000;
 /// After so many problems the rest is not looked at.
 pub const PROBLEMS_MAX: usize = 100;
 

@@ -182,7 +182,7 @@ fn bounds_hold() {
     assert!(problems(&steps)[0].contains("nested more than 64 deep"));
     assert_eq!(problems(&"[".repeat(TEXT_BYTES_MAX)).len(), 1);
     assert!(problems(&"a".repeat(TEXT_BYTES_MAX + 1))[0].contains("over the limit"));
-    assert!(problems(&"- a\n".repeat(NODES_MAX))[0].contains("more than 100000 values"));
+    assert!(problems(&"- a\n".repeat(NODES_MAX))[0].contains("more than 50000 values"));
     let twice: String = (0..1000).map(|_| "a: 1\n").collect();
     assert_eq!(problems(&twice).len(), PROBLEMS_MAX);
     let deep = format!("{}1{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
