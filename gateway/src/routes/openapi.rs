@@ -1,5 +1,6 @@
 //! The description of the API (OpenAPI 3.1), made from the table of routes.
 
+mod links;
 mod parameter;
 
 use std::collections::BTreeMap;
@@ -61,6 +62,7 @@ pub(crate) fn document() -> Value {
         .build();
     let mut document = serde_json::to_value(document).expect("a description has text as keys");
     parameter::refine(&mut document);
+    links::add(&mut document);
     document
 }
 
