@@ -48,7 +48,17 @@ impl Wire {
         let mut how = self.how.subscribe();
         let mut bytes = vec![0; 64 * 1024];
         let mut up = JoinSet::new();
-        up.spawn(async move { copy(&mut from_engine, &mut to_server).await });
+        let mut told = self.how.subscribe();
+        up.spawn(async move {
+            let is_deaf = |how: &String| matches!(how.as_str(), "deaf" | "half-open");
+            let deaf = async { told.wait_for(is_deaf).await.map(drop) };
+            tokio::select! {
+                biased;
+                // Both ends stay open: a server that hears of an end does not answer any more.
+                Ok(()) = deaf => std::future::pending::<()>().await,
+                _ = copy(&mut from_engine, &mut to_server) => {}
+            }
+        });
         loop {
             tokio::select! {
                 read = from_server.read(&mut bytes) => match read {
@@ -61,11 +71,7 @@ impl Wire {
                     let _ = to_engine.write_all(&injected(&how)).await;
                     self.done.notify_one();
                     match how.as_str() {
-                        "deaf" => up.abort_all(),
-                        "half-open" => {
-                            up.abort_all();
-                            return std::future::pending().await;
-                        }
+                        "half-open" => return std::future::pending().await,
                         "cut" | "close" => return up.abort_all(),
                         _ => {}
                     }

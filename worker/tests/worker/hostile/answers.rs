@@ -4,6 +4,7 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use serde_json::{Value, json};
 use store::port::{News, Topic};
+use tokio::process::Command;
 use worker::Said;
 
 use crate::bench::Bench;
@@ -213,6 +214,20 @@ async fn misbehaves(field: &Field, case: &Case) {
     }
 }
 
+/// Runs a test in a process of its own: its memory is looked at, and here others use it, too.
+async fn alone(name: &str, test: impl Future<Output = ()>) {
+    const ALONE: &str = "MIRASTACK_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return test.await;
+    }
+    let mut program = Command::new(std::env::current_exe().expect("this test"));
+    program
+        .args(["--exact", name, "--nocapture"])
+        .env(ALONE, "1");
+    let ended = program.kill_on_drop(true).status().await;
+    assert!(ended.expect("it can be run").success(), "{name}");
+}
+
 /// All cases, some at the same time, while a good plugin beside them goes on to serve.
 async fn all(cases: &[Case], manners: &str) {
     let mut plugins: Vec<_> = cases.iter().map(|case| (case.name, manners)).collect();
@@ -250,12 +265,14 @@ async fn all(cases: &[Case], manners: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_plugin_answers_its_call_ends_with_what_it_did_and_nobody_else_notices() {
     let cases = [times(), results(), words()].into_iter().flatten();
-    all(&cases.collect::<Vec<_>>(), "good").await;
+    let name = "hostile::answers::whatever_a_plugin_answers_its_call_ends_with_what_it_did_and_nobody_else_notices";
+    alone(name, all(&cases.collect::<Vec<_>>(), "good")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_plugin_does_to_its_connection_nobody_else_notices() {
-    all(&wire(), "wire").await;
+    let name = "hostile::answers::whatever_a_plugin_does_to_its_connection_nobody_else_notices";
+    alone(name, all(&wire(), "wire")).await;
 }
 
 #[tokio::test(start_paused = true)]

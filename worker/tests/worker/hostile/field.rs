@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::command::Outcome;
+use engine::duration::Duration as Length;
 use engine::id::{Shard, StepNo};
 use engine::job::Job;
 use engine::registry;
@@ -13,7 +14,7 @@ use store::port::Expect;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use worker::{Config, Place, Worker};
+use worker::{Config, Place, PluginsConfig, Worker};
 
 use crate::bench::{Ears, seal, within};
 use crate::jobs;
@@ -37,7 +38,12 @@ pub(crate) type Told = (String, String);
 
 impl Field {
     pub(crate) async fn new(plugins: &[(&str, &str)]) -> Self {
-        let yard = Yard::new(plugins).await;
+        // One that is silent stays so, however long the test takes: it is not started again for it.
+        let config = PluginsConfig {
+            deaf: Length::from_secs(3_600),
+            ..yard::quick()
+        };
+        let yard = Yard::with(config, plugins).await;
         for (agent, _) in plugins {
             let pinned = yard::pinned(agent);
             let key = registry::def_key(&jobs::tenant(), pinned.digest());
