@@ -161,3 +161,6 @@ pub fn check_chain(record: &Record, key: &RunKey, n: u64, hash: Digest) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
