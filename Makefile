@@ -14,6 +14,8 @@ FROM ?= 0
 BLOWS ?= 500
 CUTS ?= 100
 SEED ?= 2
+SECONDS ?= 5
+ONLY ?=
 ONCE ?=
 DEFECT ?=
 ARGS ?=
@@ -22,7 +24,7 @@ ARGS ?=
 WITHOUT_SYNC := scripts/without-sync cargo test --locked --workspace --test chaos -- without_sync --nocapture
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts schemathesis loadtest gate
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts siege schemathesis loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -80,6 +82,9 @@ powercuts: servers build ## CUTS=100 cuts of the power around real work, a full 
 	MIRASTACK_CHAOS=$(CUTS) cargo test --locked --workspace --test chaos -- power_cuts --nocapture
 	cargo test --locked --workspace --test chaos -- full_disks --nocapture
 	$(WITHOUT_SYNC)
+
+siege: build ## every kind of bad input on 50 connections, SECONDS=5 each (ONLY=yaml: those cases)
+	MIRASTACK_SIEGE_SECONDS=$(SECONDS) MIRASTACK_SIEGE_ONLY=$(ONLY) cargo test --locked --package mirastack-tests --test siege -- --nocapture
 
 schemathesis: build ## requests made from the description of the API, 2,000 and more (SEED=2)
 	MIRASTACK_SCHEMATHESIS_SEED=$(SEED) cargo test --locked --package mirastack-tests --test schemathesis -- --nocapture

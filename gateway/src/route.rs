@@ -64,13 +64,15 @@ impl Shape {
 
     /// A type in some media type, by name.
     pub(crate) fn of<T: ToSchema>(media: &'static str) -> Self {
-        let mut named = vec![(T::name().into_owned(), T::schema())];
+        let schema = T::schema();
+        let needed = needs_something(&schema);
+        let mut named = vec![(T::name().into_owned(), schema)];
         T::schemas(&mut named);
         Self {
             media,
             schema: utoipa::openapi::Ref::from_schema_name(T::name()).into(),
             named,
-            needed: false,
+            needed,
         }
     }
 
@@ -136,6 +138,11 @@ impl Shape {
             needed: true,
         }
     }
+}
+
+/// Whether an object has fields that must be there.
+fn needs_something(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(object)) if !object.required.is_empty())
 }
 
 /// An answer in the description.

@@ -1,14 +1,45 @@
-//! Slow peers, and too many of them, against the whole process.
+//! Bad input and slow peers against the whole process. `make siege` is the long form of the first.
 
 use crate::tls::Signer;
 use anyhow::ensure;
 use mirastack_tests::mirastack::{Mirastack, Setup};
+use mirastack_tests::person;
+use mirastack_tests::siege::{self, Order};
+use mirastack_tests::story::root;
 use mirastack_tests::wait::until;
-use mirastack_tests::{person, siege};
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::json;
 use std::fs;
+use std::time::Duration;
 use tokio::net::TcpStream;
+
+/// Where the matrix begins and ends in its document.
+const BEGIN: &str = "<!-- The matrix: its test writes it with UPDATE_GOLDEN=1. -->";
+const END: &str = "<!-- So far the matrix. -->";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_sent_on_fifty_connections_is_refused_and_nobody_else_notices() {
+    siege::siege(Duration::ZERO, Order::SideBySide, "").await;
+}
+
+#[test]
+fn the_matrix_of_bad_input_names_what_tries_each_kind_at_each_entrance() {
+    let path = root()
+        .expect("cargo runs the tests")
+        .join("docs/reliability.md");
+    let text = fs::read_to_string(&path).expect("it is in the checkout");
+    let (before, rest) = text.split_once(BEGIN).expect("it begins");
+    let (_, after) = rest.split_once(END).expect("it ends");
+    let table = siege::matrix().expect("each cell is tried, or cannot be");
+    let now = format!("{before}{BEGIN}\n\n{table}\n{END}{after}");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &now).expect("writable");
+    }
+    assert!(
+        text == now,
+        "docs/reliability.md is out of date: run with UPDATE_GOLDEN=1"
+    );
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_that_send_a_byte_a_second_are_closed_and_nobody_else_notices() {

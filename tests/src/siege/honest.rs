@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The workflow of the work: one READ.
 pub(super) const WORKFLOW: &str = "honest";
+/// How a run of it is begun.
+pub(super) const START: &str = "POST /api/v1/workflows/honest/runs";
 
 /// The work, until it is ended or dropped.
 pub(super) struct Honest {

@@ -1,4 +1,7 @@
-//! The memory of a process, as Linux tells it.
+//! The memory of a process, as Linux tells it (proc_pid_status(5)): what it has made, in KiB.
+//!
+//! Its program is not counted, which the system reads in by pages as they are first run: it can let go of them by
+//! itself, and there is no more of it than the file has.
 
 use anyhow::{Context as _, Result};
 use rustix::process::Pid;
@@ -16,14 +19,16 @@ impl Memory {
         }
     }
 
-    /// What is resident now, in KiB.
+    /// What is resident now.
     pub(super) fn resident(&self) -> Result<u64> {
-        self.field("VmRSS:")
+        let status = self.status()?;
+        Ok(field(&status, "VmRSS:")?.saturating_sub(field(&status, "RssFile:")?))
     }
 
-    /// The most that was resident since [`Memory::forget_peak`], in KiB.
+    /// The most that was resident since [`Memory::forget_peak`].
     pub(super) fn peak(&self) -> Result<u64> {
-        self.field("VmHWM:")
+        let status = self.status()?;
+        Ok(field(&status, "VmHWM:")?.saturating_sub(field(&status, "RssFile:")?))
     }
 
     /// The peak begins anew (proc_pid_clear_refs(5)).
@@ -31,11 +36,14 @@ impl Memory {
         Ok(fs::write(format!("{}/clear_refs", self.folder), "5")?)
     }
 
-    fn field(&self, name: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("{}/status", self.folder))?;
-        let mut values = status.lines().filter_map(|line| line.strip_prefix(name));
-        let value = values.next().with_context(|| format!("no {name}"))?;
-        let number = value.split_whitespace().next().context("no number")?;
-        Ok(number.parse()?)
+    fn status(&self) -> Result<String> {
+        Ok(fs::read_to_string(format!("{}/status", self.folder))?)
     }
+}
+
+fn field(status: &str, name: &str) -> Result<u64> {
+    let mut values = status.lines().filter_map(|line| line.strip_prefix(name));
+    let value = values.next().with_context(|| format!("no {name}"))?;
+    let number = value.split_whitespace().next().context("no number")?;
+    Ok(number.parse()?)
 }

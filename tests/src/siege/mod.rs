@@ -1,17 +1,132 @@
 //! Peers that mean harm against the living process, while its memory is watched and somebody does honest work.
 //!
-//! Start reading at [`slow()`].
+//! Start reading at [`siege`], which tries every kind of bad input on fifty connections at once; `cases` has what is
+//! sent, a file for each entrance. [`slow()`] is the same for peers that send a byte a second.
 
+mod answer;
+mod call;
+mod cases;
 mod ground;
+mod hold;
 mod honest;
+mod kind;
+mod matrix;
 mod memory;
 mod slow;
 
+use crate::mirastack::{Mirastack, Setup};
+use cases::Case;
+use ground::Ground;
+use hold::hold;
+use kind::Entrance;
+use memory::Memory;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+pub use matrix::matrix;
 pub use slow::slow;
 
 /// How much more memory than when it is idle the process may take, in KiB.
 const MORE_MAX: u64 = 64 * 1024;
-/// Longer than any deadline of the process.
+/// Longer than any deadline of the process, and than it takes for any answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which cases are tried at the same time, each on connections of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// None: so each is seen alone.
+    OneAfterTheOther,
+    /// One of each entrance.
+    SideBySide,
+}
+
+/// Runs every case whose name has `only` in it for so long, and panics with those that do not go as they must.
+pub async fn siege(time: Duration, order: Order, only: &str) {
+    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+    let ground = Ground::lay(&server).await.expect("it is laid");
+    let memory = Arc::new(Memory::of(server.process().pid()));
+    let mut cases = cases::all(&ground.token);
+    cases.retain(|case| case.name.contains(only));
+    let honest = honest::begin(ground.api.clone());
+    honest.warm().await;
+    let idle = memory.resident().expect("it is alive");
+    memory.forget_peak().expect("it is alive");
+    let mut all = JoinSet::new();
+    for lane in lanes(cases, order) {
+        all.spawn(try_lane(ground.clone(), memory.clone(), lane, time));
+    }
+    let mut tried = all.join_all().await.concat();
+    let runs = honest.end().await;
+    tried.sort_unstable_by_key(|tried| std::cmp::Reverse(tried.peak));
+    let wrong: Vec<_> = tried
+        .iter()
+        .filter_map(|one| one.wrong.as_deref())
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let more: Vec<_> = tried
+        .iter()
+        .map(|one| (one.peak.saturating_sub(idle), &one.name))
+        .collect();
+    eprintln!(
+        "{} cases, idle {} MiB, {runs} honest runs, most KiB more: {:#?}",
+        more.len(),
+        idle / 1024,
+        &more[..more.len().min(8)]
+    );
+    // Side by side there are many times as many connections, and the bound is about fifty.
+    let is_bound = order == Order::OneAfterTheOther;
+    assert!(
+        !is_bound || more[0].0 <= MORE_MAX,
+        "over {MORE_MAX} KiB more than idle"
+    );
+}
+
+/// What came of a case: the most memory in KiB from the end of the one before, and what went wrong.
+#[derive(Clone)]
+struct Tried {
+    name: String,
+    peak: u64,
+    wrong: Option<String>,
+}
+
+fn lanes(cases: Vec<Case>, order: Order) -> Vec<Vec<Case>> {
+    if order == Order::OneAfterTheOther {
+        return vec![cases];
+    }
+    let mut lanes = BTreeMap::<Entrance, Vec<Case>>::new();
+    for case in cases {
+        lanes.entry(case.entrance).or_default().push(case);
+    }
+    lanes.into_values().collect()
+}
+
+async fn try_lane(
+    ground: Ground,
+    memory: Arc<Memory>,
+    cases: Vec<Case>,
+    time: Duration,
+) -> Vec<Tried> {
+    let mut all = Vec::new();
+    for case in cases {
+        let begin = Instant::now();
+        let held = hold(&ground, &case, time).await;
+        let took = begin.elapsed().as_secs_f64();
+        let peak = memory.peak().expect("it is alive");
+        memory.forget_peak().expect("it is alive");
+        eprintln!(
+            "{took:6.2} s {:4} MiB {:50} {held:?}",
+            peak / 1024,
+            case.name
+        );
+        let wrong = held.err().map(|error| format!("{}: {error:#}", case.name));
+        all.push(Tried {
+            name: case.name,
+            peak,
+            wrong,
+        });
+    }
+    all
+}
