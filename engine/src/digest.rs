@@ -12,6 +12,23 @@ use sha2::{Digest as _, Sha256};
 #[cbor(transparent)]
 pub struct Digest(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]);
 
+/// Makes the digest of bytes that come in parts.
+#[derive(Default)]
+pub struct Digesting(Sha256);
+
+impl Digesting {
+    /// These bytes follow.
+    pub fn push(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The digest of all.
+    #[must_use]
+    pub fn end(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl Digest {
     /// What stands for "nothing before": the `prev_hash` of a first record.
     pub const ZERO: Self = Self([0; 32]);
@@ -84,6 +101,15 @@ impl<'de> Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_have_the_digest_of_the_whole() {
+        let mut digesting = Digesting::default();
+        for part in [&b"so"[..], b"", b" what"] {
+            digesting.push(part);
+        }
+        assert_eq!(digesting.end(), Digest::of(b"so what"));
+    }
 
     #[test]
     fn a_digest_is_sha_256_and_survives_printing() {

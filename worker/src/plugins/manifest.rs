@@ -1,10 +1,11 @@
 //! What plugins say of themselves: read once per executable, checked, written to the registry.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::Stdio;
 
-use engine::digest::Digest;
+use engine::digest::{Digest, Digesting};
 use engine::id::Tenant;
 use engine::manifest::{Action, Manifest, Setting};
 use engine::principal::Permission;
@@ -25,6 +26,8 @@ use crate::config;
 
 /// How often a write to the registry is tried again when somebody else changed the same key.
 const CONFLICTS_MAX: u32 = 5;
+/// So much of a program is looked at at once.
+const PART_BYTES: usize = 64 * 1024;
 /// So many agents of a tenant are looked through for those whose programs are gone.
 const AGENTS_MAX: usize = 10_000;
 /// With so many agents in a tenant none may add itself any more.
@@ -217,11 +220,22 @@ async fn executable(program: &Program) -> Result<Option<Digest>, String> {
 
 async fn digest_of(path: &Path) -> Result<Digest, String> {
     let (file, shown) = (path.to_owned(), path.display().to_string());
-    let read = spawn_blocking(move || std::fs::read(file).map(|bytes| Digest::of(&bytes)));
-    match read.await {
+    match spawn_blocking(move || digest_in_parts(&file)).await {
         Ok(Ok(digest)) => Ok(digest),
         Ok(Err(e)) => Err(format!("{shown}: {e}")),
         Err(e) => Err(format!("{shown}: {e}")),
+    }
+}
+
+/// A program may have some hundred MiB: it is never in memory as a whole.
+fn digest_in_parts(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let (mut digesting, mut part) = (Digesting::default(), vec![0; PART_BYTES]);
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(digesting.end()),
+            read => digesting.push(&part[..read]),
+        }
     }
 }
 
