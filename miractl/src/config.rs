@@ -116,6 +116,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a file says; an empty one says nothing.
+pub(crate) fn of_text<T: DeserializeOwned + Default>(
+    text: &str,
+) -> std::result::Result<T, serde_saphyr::Error> {
+    if text.trim().is_empty() {
+        return Ok(T::default());
+    }
+    serde_saphyr::from_str(text)
+}
+
 /// The folder with the two files.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder(PathBuf);
@@ -169,10 +179,7 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(T::default()),
             Err(error) => return Err(unusable(&path, &error)),
         };
-        if text.trim().is_empty() {
-            return Ok(T::default());
-        }
-        serde_saphyr::from_str(&text).map_err(|error| {
+        of_text(&text).map_err(|error| {
             // The parser's own message quotes the text, and in tokens.yaml that is a secret.
             let at = error.location().map_or(String::new(), |l| {
                 format!(":{}:{}", l.line(), l.column())

@@ -30,8 +30,41 @@ pub(crate) const ROOT_KEY: &str = "MIRASTACK_ROOT_KEY";
 
 /// The command line, with the file's values as defaults. Ends the process where clap does: help, version, usage.
 pub(crate) fn parse() -> anyhow::Result<Args> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match parsed(&words, read) {
+        Err(error) if error.is::<clap::Error>() => match error.downcast::<clap::Error>() {
+            Ok(error) => error.exit(),
+            Err(error) => Err(error),
+        },
+        parsed => parsed,
+    }
+}
+
+/// What `mirastack config` prints when it is called with these flags and a file with this text.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub fn effective(flags: &[String], text: &str) -> anyhow::Result<String> {
+    let words = ["mirastack", "config", "--config=FILE"].map(OsString::from);
+    let words: Vec<OsString> = words
+        .into_iter()
+        .chain(flags.iter().map(OsString::from))
+        .collect();
+    match parsed(&words, |path| checked(path, text))?.verb {
+        Verb::Config(config) => Ok(config.shown),
+        Verb::Dev(_) | Verb::Backup(_) | Verb::Restore(_) | Verb::Version | Verb::Later(_) => {
+            bail!("it is called for the configuration")
+        }
+    }
+}
+
+/// The command line of these words. Help, the version and a mistake of usage are clap's own errors.
+fn parsed(
+    words: &[OsString],
+    read: impl FnOnce(&Path) -> anyhow::Result<Vec<Setting>>,
+) -> anyhow::Result<Args> {
     let command = Args::command();
-    let first = command.clone().get_matches();
+    let first = command.clone().try_get_matches_from(words)?;
     let Some((verb, given)) = first.subcommand() else {
         return Ok(Args::from_arg_matches(&first)?);
     };
@@ -45,7 +78,7 @@ pub(crate) fn parse() -> anyhow::Result<Args> {
     if command.find_subcommand(verb).is_some() {
         filled = filled.mut_subcommand(verb, |verb| with_defaults(verb, &settings));
     }
-    let matches = filled.get_matches();
+    let matches = filled.try_get_matches_from(words)?;
     let mut args = Args::from_arg_matches(&matches)?;
     if let (Verb::Config(config), Some((verb, given))) = (&mut args.verb, matches.subcommand()) {
         let verb = command.find_subcommand(verb).context("it was just used")?;
@@ -93,8 +126,13 @@ fn read(path: &Path) -> anyhow::Result<Vec<Setting>> {
     }
     let text = fs::read_to_string(path);
     let text = text.with_context(|| format!("cannot read the configuration {named}"))?;
+    checked(path, &text)
+}
+
+fn checked(path: &Path, text: &str) -> anyhow::Result<Vec<Setting>> {
+    let named = path.display();
     let mut faults = Faults::default();
-    let settings = settings_in(&text, &mut faults);
+    let settings = settings_in(text, &mut faults);
     if faults.0.is_empty() {
         return Ok(settings);
     }
