@@ -18,13 +18,14 @@ SECONDS ?= 5
 ONLY ?=
 ONCE ?=
 DEFECT ?=
+RUNS ?= 1000000
 ARGS ?=
 
 # A server that does not wait for its disk must lose something when the power is cut.
 WITHOUT_SYNC := scripts/without-sync cargo test --locked --workspace --test chaos -- without_sync --nocapture
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted chaos powercuts siege schemathesis loadtest gate
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted fuzz fuzz-keep fuzz-planted chaos powercuts siege schemathesis loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -74,6 +75,15 @@ demo: build ## a real alert becomes an approved silence, before your eyes (ARGS=
 
 sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0, each twice (ONCE=1: once)
 	SEEDS=$(SEEDS) FROM=$(FROM) ONCE=$(ONCE) scripts/sim every_seed --nocapture
+
+fuzz: ## RUNS=1000000 inputs for each reader of things from outside (TARGET=name: one; tests/fuzz/corpus lists them)
+	scripts/fuzz run "$(TARGET)" $(RUNS)
+
+fuzz-keep: ## takes over into tests/fuzz/corpus what `make fuzz` found (TARGET=name: one)
+	scripts/fuzz keep "$(TARGET)"
+
+fuzz-planted: ## the panics that are planted for the targets of `make fuzz`, and whether each is found (TARGET=name: one)
+	scripts/fuzz planted "$(TARGET)"
 
 chaos: servers build ## BLOWS=500 kills and stops of the server, of plugins and of both, around real work
 	MIRASTACK_CHAOS=$(BLOWS) cargo test --locked --workspace --test chaos -- signals --nocapture

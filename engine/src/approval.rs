@@ -108,7 +108,11 @@ impl Approval {
     /// The approval inside stored bytes.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let read: Option<Self> = serde_json::from_slice(bytes).ok();
+        let planted = crate::planted!("fuzz_stored");
+        let is_odd = read.as_ref().is_some_and(|read| read.by.len() > 1);
+        assert!(!(planted && is_odd), "planted: stored");
+        read
     }
 }
 

@@ -355,10 +355,16 @@ impl FromStr for ApprovalId {
         else {
             return Err(BadApprovalId);
         };
+        let (step, asking) = (step.parse(), asking.parse());
+        let planted = crate::planted!("fuzz_word");
+        assert!(
+            !(planted && step == Ok(7) && asking == Ok(2)),
+            "planted: word"
+        );
         Ok(Self {
             run: run.parse().map_err(|_| BadApprovalId)?,
-            step: StepNo(step.parse().map_err(|_| BadApprovalId)?),
-            asking: asking.parse().map_err(|_| BadApprovalId)?,
+            step: StepNo(step.map_err(|_| BadApprovalId)?),
+            asking: asking.map_err(|_| BadApprovalId)?,
         })
     }
 }

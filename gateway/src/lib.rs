@@ -42,6 +42,7 @@ use engine::time::Timestamp;
 use store::Backend;
 use store::seal::RootKey;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Edge};
@@ -109,6 +110,14 @@ impl Gateway {
         tokio::join!(biased; tell, edge);
         self.gate.tasks.close();
         self.gate.tasks.wait().await;
+    }
+
+    /// Its routes without an edge: asked as a service, by who looks for what no request may do. Ready at once; the mirrors
+    /// of the registry are kept up while the second value lives.
+    pub async fn routes(&self) -> (axum::Router, JoinSet<()>) {
+        let mirrors = self.gate.follow();
+        self.gate.loaded().await;
+        (app::router(&self.gate), mirrors)
     }
 
     /// Waits until requests can be answered. It begins with [`Self::serve`].

@@ -24,6 +24,10 @@ mod room;
 pub mod tls;
 pub mod wire;
 
+/// Whether the panic that is planted in this crate is in force. Only in a build that is made to show that it is found.
+#[cfg(planted = "fuzz_message")]
+pub static PLANTED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
 #[expect(
     missing_docs,
     clippy::allow_attributes,

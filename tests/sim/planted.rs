@@ -145,7 +145,9 @@ fn every_defect_that_the_manifest_lists_is_hunted() {
     let manifest = include_str!("../../Cargo.toml");
     let listed = manifest.lines().filter_map(|line| {
         let name = line.trim().strip_prefix("'cfg(planted, values(\"")?;
-        name.strip_suffix("\"))',")
+        // Others are for the readers of things from outside (`make fuzz-planted`).
+        let name = name.strip_suffix("\"))',")?;
+        (!name.starts_with("fuzz_")).then_some(name)
     });
     let listed: BTreeSet<&str> = listed.collect();
     let simulated = DEFECTS.iter().map(|(defect, _)| *defect);

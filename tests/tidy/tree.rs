@@ -35,8 +35,8 @@ pub(crate) fn files_ending(end: &str) -> Vec<File> {
         .collect()
 }
 
-/// Not of the project: git's own, what was built, and what a virtual machine or an editor left.
-const FOREIGN: [&str; 4] = [".git", "target", "node_modules", ".venv"];
+/// Not of the project: git's own, what was built, and what a virtual machine, an editor or libFuzzer left.
+const FOREIGN: [&str; 5] = [".git", "target", "node_modules", ".venv", "corpus"];
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
     for entry in std::fs::read_dir(folder).expect("the checkout can be read") {

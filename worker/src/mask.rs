@@ -95,6 +95,8 @@ impl Masks {
                     .keys()
                     .any(|key| matches!(self.text(key), Cow::Owned(_)))
                 {
+                    let planted = engine::planted!("fuzz_mask");
+                    assert!(!(planted && map.len() == 3), "planted: mask");
                     *map = std::mem::take(map)
                         .into_iter()
                         .map(|(key, item)| (self.text(&key).into_owned(), item))

@@ -268,10 +268,13 @@ impl Reader {
             read.unwrap_or(Duration::from_secs(default))
         };
         let (delay, max_delay) = (duration(self, "delay", 1), duration(self, "max_delay", 30));
+        let attempts = fields
+            .get("attempts")
+            .and_then(|n| self.number(n, &fields.at("attempts"), 1, 100));
+        let is_odd = crate::planted!("fuzz_document") && attempts.is_some_and(|n| n > 9);
+        assert!(!is_odd, "planted: document");
         Some(Retry {
-            attempts: fields
-                .get("attempts")
-                .and_then(|n| self.number(n, &fields.at("attempts"), 1, 100)),
+            attempts,
             delay,
             factor: fields
                 .get("factor")

@@ -25,6 +25,8 @@ impl<S: Steps> State<S> {
     }
 
     pub(super) fn timed_out(&mut self) {
+        let planted = crate::planted!("fuzz_journal");
+        assert!(!(planted && self.head.cancelled), "planted: journal");
         let failure = Failure {
             code: Code::Timeout.as_str().to_owned(),
             message: "the run took longer than its timeout".to_owned(),

@@ -129,6 +129,11 @@ impl<'a> Builder<'a> {
     }
 
     fn described(&mut self, speakers: &[&'a Value]) -> Result<Place, String> {
+        let planted = crate::planted!("fuzz_schema");
+        assert!(
+            !(planted && self.known.len() > 3 && speakers.len() > 2),
+            "planted: schema"
+        );
         Ok(Place {
             number: number_type(speakers),
             properties: self.properties(speakers)?,

@@ -191,6 +191,9 @@ fn unpack(body: &[u8]) -> Option<Vec<Raw>> {
     let length = usize::try_from(length.min(UNPACKED_MAX)).ok()?;
     let plain = zstd::bulk::decompress(small, length).ok()?;
     let rows: Vec<(u64, i64, ByteVec)> = minicbor::decode(&plain).ok()?;
+    let planted = engine::planted!("fuzz_archive");
+    let is_odd = rows.len() == 5 && rows[3].2.len() > rows[4].2.len();
+    assert!(!(planted && is_odd), "planted: archive");
     let raw = rows.into_iter().map(|(n, sum, bytes)| Raw {
         n,
         sum,

@@ -100,6 +100,9 @@ impl Checker<'_> {
             let message = format!("more than {LOOPS_MAX} comprehensions inside each other");
             return self.refused(tree, &message, "use several steps or vars");
         }
+        let planted = crate::planted!("fuzz_expression");
+        let is_odd = self.loops == 1 && matches!(shape.kind, LoopKind::SortBy);
+        assert!(!(planted && is_odd), "planted: expression");
         let depth = self.locals.len();
         for (variable, ty) in shape.variables.iter().flatten().zip([&first, &second]) {
             self.bind(variable, ty.clone());
