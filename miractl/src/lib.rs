@@ -6,8 +6,8 @@
 //!
 //! It is a library so that what it reads can be tested without a process; the program is `main.rs`.
 //!
-//! Start reading at [`cli`], where the verbs are, each in a file of its own name; [`follow`] is how a run is
-//! watched, [`client`] how a request is sent, [`config`] what is kept on disk, [`exit`] how it ends.
+//! Start reading at `cli`, where the verbs are, each in a file of its own name; `follow` is how a run is
+//! watched, `client` how a request is sent, `config` what is kept on disk, `exit` how it ends.
 
 mod action;
 mod agent;

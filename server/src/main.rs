@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 /// A run is made of many small things that one thread makes and another lets go. The system's allocator has its threads
-/// wait for each other over that: with it, a run of one step takes a fifth more of a processor.
+/// wait for each other over that: with it, a run of one step takes a fifth more of a processor. mimalloc is as fast, and
+/// keeps up to 120 MiB that nobody uses while 50 connections send large documents; this one keeps less than 40.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     mirastack::start()

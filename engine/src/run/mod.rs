@@ -25,6 +25,7 @@ mod scope;
 mod settle;
 mod state;
 mod step;
+mod tries;
 mod wake;
 
 #[cfg(test)]
@@ -33,7 +34,6 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-pub use draft_decision::Decision;
 pub use state::{At, Consent, Counts, End, FanOut, Head, Question, State, Step, Steps, Stop, Try};
 
 use crate::digest::Digest;
@@ -47,18 +47,13 @@ use crate::value::{INLINE_BYTES_MAX, INLINE_BYTES_MAX_LONG, LONG_JOURNAL_BYTES};
 /// A run remembers the ids of its last commands.
 const COMMANDS_KEPT: usize = 1_000;
 
-mod draft_decision {
-    use crate::digest::Digest;
-    use crate::event::Event;
-
-    /// What was decided.
-    #[derive(Clone, Debug, Default, PartialEq)]
-    pub struct Decision {
-        /// The events; none when there is nothing to do, or it is so already.
-        pub events: Vec<Event>,
-        /// Values that must be in `Blobs` before the events are appended.
-        pub blobs: Vec<(Digest, Vec<u8>)>,
-    }
+/// What was decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// The events; none when there is nothing to do, or it is so already.
+    pub events: Vec<Event>,
+    /// Values that must be in `Blobs` before the events are appended.
+    pub blobs: Vec<(Digest, Vec<u8>)>,
 }
 
 /// A run: the fold of its journal.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval, timeout};
 /// Connections; of ten, seven are on the port for people.
 const CONNECTIONS: usize = 2_000;
 /// What one of them may cost, in KiB.
-const EACH_MAX: u64 = 64;
+const EACH_MAX: u64 = 40;
 /// A machine that builds beside the test looks at its timers late.
 const LATE: Duration = Duration::from_secs(10);
 
