@@ -76,10 +76,7 @@ pub async fn siege(time: Duration, order: Order, only: &str) {
         idle / 1024,
         &more[..more.len().min(8)]
     );
-    assert!(
-        more[0].0 <= MORE_MAX,
-        "over {MORE_MAX} KiB more than idle"
-    );
+    assert!(more[0].0 <= MORE_MAX, "over {MORE_MAX} KiB more than idle");
 }
 
 /// What came of a case: the most memory in KiB from the end of the one before, and what went wrong.
