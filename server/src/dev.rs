@@ -184,6 +184,8 @@ async fn begin(
         components,
     };
 
+    // Before the gateway reads the keys: it is told of later ones a moment after they are stored.
+    let known = bootstrap::admin(dir, &ground.backend).await?;
     start(&ground, stops, parts, grpc);
     let gateway = make_gateway(&ground);
     let serving = gateway.clone();
@@ -196,7 +198,7 @@ async fn begin(
         () = gateway.ready() => {}
         Some(ended) = parts.join_next() => return told(ended),
     }
-    let admin = make_admin(dir, &ground.backend, addresses).await?;
+    let admin = make_admin(dir, known, addresses).await?;
     welcome(dir, admin.as_ref(), addresses);
     Ok(())
 }
@@ -204,10 +206,10 @@ async fn begin(
 /// The admin's key with the addresses of this start; at the first start, the first workflow too.
 async fn make_admin(
     dir: &Path,
-    backend: &Backend,
+    known: Option<Bootstrap>,
     (http, grpc): (SocketAddr, SocketAddr),
 ) -> anyhow::Result<Option<Bootstrap>> {
-    let Some(known) = bootstrap::admin(dir, backend).await? else {
+    let Some(known) = known else {
         return Ok(None);
     };
     let is_new = known.is_new();

@@ -29,7 +29,6 @@ pub async fn try_all(requests: usize, seed: u64) -> Result<()> {
         ])
         .args(["--seed", &seed.to_string()])
         .args(["--max-examples", &requests.to_string()])
-        .args(["--workers", "2"])
         .arg("--header")
         .arg(format!(
             "Authorization: Bearer {}",
