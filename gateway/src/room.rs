@@ -66,7 +66,7 @@ pub(crate) struct Room {
     values: Arc<Semaphore>,
     light: Arc<Semaphore>,
     documents: Arc<Semaphore>,
-    hands: Semaphore,
+    hands: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
     lane: Lane,
 }
@@ -153,7 +153,7 @@ impl Default for Room {
             values: Arc::new(Semaphore::new(VALUES / KIB)),
             light: Arc::new(Semaphore::new(VALUES_LIGHT / KIB)),
             documents: Arc::new(Semaphore::new(DOCUMENTS / KIB)),
-            hands: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
+            hands: Arc::new(Semaphore::new(processors())),
             heavy: Arc::new(Semaphore::new(1)),
             lane: Lane::default(),
         }
@@ -210,22 +210,27 @@ impl Room {
             true => wait(&self.heavy, KIB).await?,
             false => wait(&self.documents, weight).await?,
         };
+        // More threads than processors do nothing sooner, and each keeps memory of its own.
+        let hand = match heavy {
+            true => None,
+            false => self.hands.clone().acquire_owned().await.ok(),
+        };
         let text = text.to_owned();
         let work = move || {
             // The work goes on when its peer goes away, and so it keeps its place.
-            let _place = place;
+            let _places = (place, hand);
             work(text)
         };
         let done = match heavy {
             true => self.lane.run(work).await,
-            false => {
-                // More threads than processors do nothing sooner, and each keeps memory of its own.
-                let _hand = self.hands.acquire().await;
-                spawn_blocking(work).await.ok()
-            }
+            false => spawn_blocking(work).await.ok(),
         };
         done.ok_or_else(Problem::internal)
     }
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
 }
 
 async fn wait(room: &Arc<Semaphore>, weight: usize) -> Result<OwnedSemaphorePermit, Problem> {
@@ -358,6 +363,8 @@ fn weight_of_document(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn status<T>(taken: Result<T, Problem>) -> Option<u16> {
@@ -445,6 +452,19 @@ mod tests {
             let both = tokio::join!(biased; room.work_on(text, work), answered);
             assert_eq!(both, (Ok(true), true), "{} bytes", text.len());
         }
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_the_processor_to_the_work_until_it_is_done() {
+        let room = Room::default();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let work = move |_: String| may_go_on.recv_timeout(10 * WAIT_MAX).is_ok();
+        let gone = room.work_on("light: true", work).now_or_never();
+        assert!(gone.is_none(), "it had begun");
+        assert_eq!(room.hands.available_permits(), processors() - 1);
+        go_on.send(()).expect("it goes on");
+        let all = u32::try_from(processors()).expect("few");
+        assert!(room.hands.acquire_many(all).await.is_ok(), "it is done");
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,13 +31,10 @@ pub(crate) const ROOT_KEY: &str = "MIRASTACK_ROOT_KEY";
 /// The command line, with the file's values as defaults. Ends the process where clap does: help, version, usage.
 pub(crate) fn parse() -> anyhow::Result<Args> {
     let words: Vec<OsString> = std::env::args_os().collect();
-    match parsed(&words, read) {
-        Err(error) if error.is::<clap::Error>() => match error.downcast::<clap::Error>() {
-            Ok(error) => error.exit(),
-            Err(error) => Err(error),
-        },
-        parsed => parsed,
-    }
+    parsed(&words, read).or_else(|error| match error.downcast::<clap::Error>() {
+        Ok(usage) => usage.exit(),
+        Err(error) => Err(error),
+    })
 }
 
 /// What `mirastack config` prints when it is called with these flags and a file with this text.
