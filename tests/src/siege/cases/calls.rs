@@ -6,7 +6,7 @@ use crate::siege::kind::{Entrance, Kind};
 use bytes::Bytes;
 use proto::path;
 
-/// gRPC's codes: https://grpc.io/docs/guides/status-codes/
+/// gRPC's codes: <https://grpc.io/docs/guides/status-codes/>
 /// The call was heard; what it asks for may still be refused, in the answer.
 const OK: u16 = 0;
 const CANCELLED: u16 = 1;
