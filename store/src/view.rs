@@ -21,6 +21,17 @@ use crate::port::{ApprovalRow, RunRow};
 /// What one record changes in the lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewChange {
+    /// What changes in the row of its run.
+    pub row: RowChange,
+    /// What changes among its approvals, in order.
+    pub approvals: Vec<ApprovalChange>,
+}
+
+/// What one record changes in the row of its run, or several in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// The number of the record.
+    pub version: u64,
     /// The row of a run that was just created. Its other fields are what the rest says.
     pub created: Option<Box<Created>>,
     /// The run's status after the record.
@@ -31,8 +42,6 @@ pub struct ViewChange {
     pub started_at: Option<Timestamp>,
     /// When it ended, if that was now.
     pub ended_at: Option<Timestamp>,
-    /// What changes among its approvals, in order.
-    pub approvals: Vec<ApprovalChange>,
 }
 
 /// A run that was just created.
@@ -75,6 +84,41 @@ pub enum ApprovalChange {
     },
 }
 
+impl RowChange {
+    /// Whether it changes anything in the row of a run whose status was `before`.
+    #[must_use]
+    pub fn is_seen(&self, before: RunStatus) -> bool {
+        let same_reason = match &self.reason {
+            Reason::Same => true,
+            // Only waiting, parked and ended runs have one.
+            Reason::None => self.status == before,
+            Reason::Is(_) | Reason::Look => false,
+        };
+        let same_times = self.started_at.is_none() && self.ended_at.is_none();
+        self.created.is_some() || self.status != before || !same_times || !same_reason
+    }
+
+    /// Adds what a later record of the same run changes.
+    pub fn then(&mut self, later: Self) {
+        self.version = later.version;
+        self.status = later.status;
+        if later.reason != Reason::Same {
+            self.reason = later.reason;
+        }
+        self.started_at = later.started_at.or(self.started_at);
+        self.ended_at = later.ended_at.or(self.ended_at);
+        if let Some(created) = &mut self.created {
+            let row = &mut created.row;
+            (row.version, row.status) = (self.version, self.status);
+            (row.started_at, row.ended_at) = (self.started_at, self.ended_at);
+            row.reason = match &self.reason {
+                Reason::Is(reason) => Some(reason.clone()),
+                Reason::None | Reason::Same | Reason::Look => None,
+            };
+        }
+    }
+}
+
 /// The consents whose bytes [`project`] needs and that are in `Blobs`.
 pub fn needed(events: &[Event]) -> impl Iterator<Item = Digest> {
     let bytes = events.iter().filter_map(asked_bytes);
@@ -95,14 +139,15 @@ fn asked_bytes(event: &Event) -> Option<&Value> {
 /// What `record` with its `events` changes; `blobs` has the bytes that [`needed`] asks for.
 #[must_use]
 pub fn project(record: &Record, events: &[Event], blobs: &BTreeMap<Digest, Vec<u8>>) -> ViewChange {
-    let mut change = ViewChange {
+    let mut change = RowChange {
+        version: record.n,
         created: None,
         status: record.summary.status,
         reason: Reason::None,
         started_at: None,
         ended_at: None,
-        approvals: Vec::new(),
     };
+    let mut approvals = Vec::new();
     let mut waits = Waits::default();
     for event in events {
         waits.see(event);
@@ -113,11 +158,14 @@ pub fn project(record: &Record, events: &[Event], blobs: &BTreeMap<Digest, Vec<u
         } else if let Event::RunEnded { .. } = event {
             change.ended_at = Some(record.at);
         }
-        change.approvals.extend(approval(record, event, blobs));
+        approvals.extend(approval(record, event, blobs));
     }
     change.reason = waits.reason(change.status);
     finish(&mut change, waits.end);
-    change
+    ViewChange {
+        row: change,
+        approvals,
+    }
 }
 
 /// What an event changes among the approvals.
@@ -160,7 +208,7 @@ fn approval(
 }
 
 /// Puts into the row of a new run what the other events of its first record say.
-fn finish(change: &mut ViewChange, end: Option<&Failure>) {
+fn finish(change: &mut RowChange, end: Option<&Failure>) {
     let Some(created) = &mut change.created else {
         return;
     };

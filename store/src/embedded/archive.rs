@@ -44,6 +44,8 @@ impl Archive for Archived {
             let packed = self.0.read(move |conn| Ok(pack_all(conn, &keys)?));
             let packed = packed.await?;
             let work = move |writer: &mut Writer| {
+                // What is packed is not read for lists again.
+                writer.show()?;
                 for run in &packed {
                     run.store(&writer.conn)?;
                 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -16,12 +16,17 @@ use tokio::sync::oneshot;
 use super::counters::Counters;
 use super::fault::{Fault, Verdict, judge};
 use super::room::{self, Full};
+use super::views::Lag;
 use crate::Error;
 
 /// The one connection that writes, and what must be known for it.
 pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) counters: Counters,
+    /// What lists do not show yet.
+    pub(super) lag: Lag,
+    /// There is something.
+    pub(super) lags: Arc<AtomicBool>,
     pub(super) file: PathBuf,
     /// Tells the file from another one of its name; `None` in memory.
     pub(super) identity: Option<Identity>,
@@ -101,13 +106,26 @@ impl Writer {
                 self.full
                     .store(!room::is_enough(&self.file), Ordering::Relaxed);
             }
+            // Whoever is answered may look for it in a list at once.
+            self.lags.store(!self.lag.is_empty(), Ordering::Release);
             batch.into_iter().for_each(|work| work.answer(Ok(())));
             return;
         };
         // It fails when SQLite has rolled back by itself already.
         let _ = self.conn.execute_batch("ROLLBACK");
         self.counters = counters;
+        match Lag::read(&self.conn, counters.shown) {
+            Ok(lag) => self.lag = lag,
+            Err(error) => {
+                self.die(&error.to_string());
+            }
+        }
         self.failed(batch, &error);
+    }
+
+    /// Writes what lists do not show yet, in the open transaction.
+    pub(super) fn show(&mut self) -> rusqlite::Result<()> {
+        self.lag.show_all(&self.conn, &mut self.counters.shown)
     }
 
     fn transaction(
@@ -119,6 +137,7 @@ impl Writer {
         for work in batch {
             work.apply(self)?;
         }
+        self.lag.trim(&self.conn, &mut self.counters.shown)?;
         if self.counters != before {
             self.counters.store(&self.conn)?;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::id::Shard;
@@ -31,6 +32,7 @@ pub(super) struct Core {
     pub(super) births: Births,
     pub(super) history: History,
     pub(super) full: Full,
+    lags: Arc<AtomicBool>,
     writing: Writing,
     reading: Readers,
     letters: Mutex<BTreeMap<Shard, watch::Sender<()>>>,
@@ -42,6 +44,7 @@ pub(super) struct Known {
     pub(super) file: PathBuf,
     pub(super) counters: Counters,
     pub(super) full: Full,
+    pub(super) lags: Arc<AtomicBool>,
 }
 
 impl Known {
@@ -50,6 +53,7 @@ impl Known {
             file: writer.file.clone(),
             counters: writer.counters,
             full: Arc::clone(&writer.full),
+            lags: Arc::clone(&writer.lags),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Core {
             file,
             counters,
             full,
+            lags,
         }: Known,
     ) -> Self {
         Self {
@@ -96,6 +101,7 @@ impl Core {
             births: Births::new(counters.run),
             history: History::new(counters.registry),
             full,
+            lags,
             writing,
             reading: Readers {
                 file,
@@ -162,6 +168,14 @@ impl Core {
         });
         let broken = |e| Error::Unavailable(format!("the reading thread ended: {e}"));
         thread.await.map_err(broken)?
+    }
+
+    /// Lets lists show everything that was answered before.
+    pub(super) async fn show(&self) -> Result<(), Error> {
+        if !self.lags.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.write(|writer| Ok(writer.show()?), |()| ()).await
     }
 
     /// Looks at what is stored, where that is at hand on the caller's thread: the store is inline and open.

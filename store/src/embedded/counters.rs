@@ -15,12 +15,14 @@ pub(super) struct Counters {
     pub(super) inbox: u64,
     /// Of the registry's revisions.
     pub(super) registry: u64,
+    /// Of the records, the last up to which lists show everything.
+    pub(super) shown: u64,
 }
 
 impl Counters {
     /// The stored ones, or `None` when their row is damaged.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Option<Self>> {
-        let sql = "SELECT run, key, inbox, registry, sum FROM counter";
+        let sql = "SELECT run, key, inbox, registry, shown, sum FROM counter";
         let row = conn
             .query_row(sql, [], |row| {
                 let counters = Self {
@@ -28,24 +30,30 @@ impl Counters {
                     key: row.get(1)?,
                     inbox: row.get(2)?,
                     registry: row.get(3)?,
+                    shown: row.get(4)?,
                 };
-                Ok((counters, row.get::<_, i64>(4)?))
+                Ok((counters, row.get::<_, i64>(5)?))
             })
             .optional()?;
         Ok(row.and_then(|(counters, sum)| (counters.sum() == sum).then_some(counters)))
     }
 
     pub(super) fn store(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let sql = "INSERT OR REPLACE INTO counter (one, run, key, inbox, registry, sum)
-                   VALUES (1, ?1, ?2, ?3, ?4, ?5)";
-        let row = (self.run, self.key, self.inbox, self.registry, self.sum());
+        let sql = "INSERT OR REPLACE INTO counter (one, run, key, inbox, registry, shown, sum)
+                   VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
+        let [run, key, inbox, registry, shown] = self.all();
+        let row = (run, key, inbox, registry, shown, self.sum());
         conn.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
 
+    fn all(&self) -> [u64; 5] {
+        [self.run, self.key, self.inbox, self.registry, self.shown]
+    }
+
     fn sum(&self) -> i64 {
-        let all = [self.run, self.key, self.inbox, self.registry];
-        all.iter()
+        self.all()
+            .iter()
             .fold(Sum::of("counter"), |sum, n| sum.bytes(&n.to_be_bytes()))
             .done()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::digest::Digest;
-use engine::event::Event;
+use engine::event::{Event, RunStatus};
 use engine::id::{RunKey, Shard};
 use engine::record::Record;
 use rusqlite::Connection;
@@ -16,7 +16,8 @@ use super::core::Core;
 use super::counters::next;
 use super::fault::Fault;
 use super::runs::{self, Head, Raw, int, record_sum, status_no};
-use super::{archive, blobs, views};
+use super::views::{self, Late};
+use super::{archive, blobs};
 use crate::Error;
 use crate::port::{Entry, Journal, NewRun, OpenRun, OpenRuns};
 use crate::view::{self, ViewChange};
@@ -137,16 +138,21 @@ impl Append {
 
     /// Appends it when it follows what is stored, and answers the run's place among the creations.
     fn store(&self, writer: &mut Writer) -> Result<u64, Fault> {
-        let seq = if self.n == 1 {
-            self.create(writer)?
+        let (seq, before) = if self.n == 1 {
+            (self.create(writer)?, None)
         } else {
             self.follow(&writer.conn)?
         };
+        let pos = writer.lag.next();
         let sum = record_sum(seq, self.n, &self.bytes);
-        writer
-            .conn
-            .prepare_cached("INSERT INTO record (run, n, sum, bytes) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((seq, self.n, sum, &self.bytes))?;
+        let sql = "INSERT INTO record (pos, run, n, sum, bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = (pos, seq, self.n, sum, &self.bytes);
+        writer.conn.prepare_cached(sql)?.execute(row)?;
+        views::approvals(&writer.conn, &self.key, &self.view)?;
+        if before.is_none_or(|before| self.view.row.is_seen(before)) {
+            let late = Late::new(seq, &self.key, self.view.row.clone());
+            writer.lag.add(pos, late);
+        }
         Ok(seq)
     }
 
@@ -183,14 +189,14 @@ impl Append {
             return Err(self.refuse("the run exists, or has existed"));
         }
         next(&mut writer.counters.run);
-        views::created(&writer.conn, &self.key, &self.view)?;
         Ok(head.seq)
     }
 
-    fn follow(&self, conn: &Connection) -> Result<u64, Fault> {
+    /// The run's place, and its status before.
+    fn follow(&self, conn: &Connection) -> Result<(u64, Option<RunStatus>), Fault> {
         let Some(before) = runs::head(conn, &self.key)? else {
             if engine::planted!("second_record_expects_none") {
-                return Ok(0);
+                return Ok((0, None));
             }
             return Err(self.refuse("the run does not exist, or is archived"));
         };
@@ -216,8 +222,7 @@ impl Append {
             head.hash.as_bytes(),
             head.sum(tenant, id),
         ))?;
-        views::changed(conn, &self.key, self.n, before.summary.status, &self.view)?;
-        Ok(head.seq)
+        Ok((head.seq, Some(before.summary.status)))
     }
 
     /// As if the archive were not looked into. Only a planted defect does that.

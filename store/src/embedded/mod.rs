@@ -36,6 +36,7 @@ mod sum;
 mod views;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -52,6 +53,7 @@ pub use self::options::{OpenError, Options, Place};
 pub use self::restore::Restoring;
 use self::room::Full;
 pub use self::room::Room;
+use self::views::Lag;
 use crate::Backend;
 
 /// The backend of one machine.
@@ -137,14 +139,7 @@ impl Handle {
                     let (path, what) = (memory_path(), "it was closed".to_owned());
                     return Err(OpenError::Io { path, what });
                 };
-                let counters = schema::prepare(&writer.conn, &memory_path(), &options)?;
-                let fatal = Arc::clone(&options.fatal);
-                let writer = Writer {
-                    counters,
-                    fatal,
-                    dead: None,
-                    ..*writer
-                };
+                let writer = writer_over(writer.conn, memory_path(), &options)?;
                 Ok(inline(writer, options, Origin::Memory))
             }
         }
@@ -230,9 +225,13 @@ fn writer(file: Option<&Path>, options: &Options) -> Result<Writer, OpenError> {
 /// The same over a connection that is there.
 fn writer_over(conn: Connection, file: PathBuf, options: &Options) -> Result<Writer, OpenError> {
     let counters = schema::prepare(&conn, &file, options)?;
+    let lag = Lag::read(&conn, counters.shown).map_err(|e| schema::failed(&file, &e))?;
+    let lags = Arc::new(AtomicBool::new(!lag.is_empty()));
     Ok(Writer {
         conn,
         counters,
+        lag,
+        lags,
         identity: None,
         file,
         fatal: Arc::clone(&options.fatal),

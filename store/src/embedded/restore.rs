@@ -256,6 +256,8 @@ fn leap(counters: Counters) -> Counters {
         key: counters.key + LEAP,
         inbox: counters.inbox + LEAP,
         registry: counters.registry + LEAP,
+        // It is no number that anybody saw.
+        shown: counters.shown,
     }
 }
 

@@ -5,7 +5,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT R
 CREATE TABLE counter (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     run INTEGER NOT NULL, key INTEGER NOT NULL, inbox INTEGER NOT NULL, registry INTEGER NOT NULL,
-    sum INTEGER NOT NULL
+    shown INTEGER NOT NULL, sum INTEGER NOT NULL
 ) STRICT;
 
 -- The head of each run that is not archived. `seq` counts creations.
@@ -19,7 +19,8 @@ CREATE TABLE run (
 CREATE UNIQUE INDEX run_id ON run (tenant, id);
 CREATE INDEX run_ended ON run (at) WHERE status BETWEEN 3 AND 7;
 
--- In the order of writing, so that a commit touches few pages; `run` is the run's `seq`.
+-- In the order of writing, so that a commit touches few pages; `run` is the run's `seq`. No `pos` is used twice: up to
+-- `counter.shown`, lists show what the records say.
 CREATE TABLE record (
     pos INTEGER PRIMARY KEY,
     run INTEGER NOT NULL, n INTEGER NOT NULL, sum INTEGER NOT NULL, bytes BLOB NOT NULL

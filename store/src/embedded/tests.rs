@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use engine::event::{ApprovalState, RunStatus};
+use engine::id::Tenant;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rusqlite::StatementStatus;
 
 use super::*;
@@ -10,7 +14,7 @@ use crate::Error;
 use crate::clock::SystemRandom;
 use crate::conformance::HandClock;
 use crate::conformance::sample::{Birth, Sample, Terms};
-use crate::port::{ApprovalFilter, Page, RunFilter};
+use crate::port::{ApprovalFilter, ApprovalRow, Page, RunFilter, RunRow};
 
 fn options() -> Options {
     Options::new(Arc::<HandClock>::default(), Arc::new(SystemRandom))
@@ -164,7 +168,10 @@ fn a_statement_is_planned_once_whatever_it_is_bound_to() {
 
 /// Damages rows as a bad disk would.
 async fn sql(handle: &Handle, sql: &'static str) {
-    let work = move |writer: &mut Writer| Ok(writer.conn.execute_batch(sql)?);
+    let work = move |writer: &mut Writer| {
+        writer.show()?;
+        Ok(writer.conn.execute_batch(sql)?)
+    };
     handle.core.write(work, |()| ()).await.expect("it is done");
 }
 
@@ -238,5 +245,142 @@ async fn a_damaged_row_of_a_list_is_left_out_and_that_is_said() -> Result<(), Er
         let runs: Vec<_> = part.items.iter().map(|row| row.id.run).collect();
         assert_eq!((runs, part.incomplete), (found, true));
     }
+    Ok(())
+}
+
+/// One store that shows each record in the lists at once, and one that lags, crashes and fails: their lists are the same.
+#[tokio::test(flavor = "current_thread")]
+async fn lists_that_lag_catch_up_whatever_happens() -> Result<(), Error> {
+    let mut random = StdRng::seed_from_u64(4);
+    let (at_once, _open) = open();
+    let (mut lagging, mut handle) = open();
+    let (mut runs, mut born) = (Vec::<Sample>::new(), 0);
+    for round in 0..8_000 {
+        let chosen = random.random_range(0..12);
+        if let Some(run) = runs.get_mut(chosen) {
+            walk(run, &mut random);
+        } else {
+            born += 1;
+            let labels = vec![("team", "payments")];
+            runs.push(Sample::born(&Birth {
+                labels,
+                ..Birth::number(born)
+            }));
+        }
+        let run = &runs[chosen.min(runs.len() - 1)];
+        let (record, events) = run.last();
+        at_once.journal.append(record, events).await?;
+        lagging.journal.append(record, events).await?;
+        let last = rows(&at_once, 1).await?;
+        runs.retain(|run| !run.last().0.summary.status.is_end());
+        match random.random_range(0..400) {
+            0 => assert_eq!(rows(&lagging, 1).await?, last, "round {round}"),
+            1 => (lagging, handle) = handle.restart(options()).expect("it opens"),
+            2 => {
+                let undone = |writer: &mut Writer| -> Result<(), fault::Fault> {
+                    writer.show()?;
+                    Err(rusqlite::Error::InvalidQuery.into())
+                };
+                let failed = handle.core.write(undone, |()| ()).await;
+                assert!(failed.is_err(), "{failed:?}");
+            }
+            _ => {}
+        }
+    }
+    let all = usize::try_from(born).expect("few");
+    assert_eq!(rows(&lagging, all).await?, rows(&at_once, all).await?);
+    let asked = approvals(&at_once).await?;
+    assert_eq!(approvals(&lagging).await?, asked);
+    assert!(all > 1_000 && asked.len() > 500, "{all} {}", asked.len());
+    Ok(())
+}
+
+/// The next record of a run: any that changes its row or its approvals, or neither.
+fn walk(run: &mut Sample, random: &mut StdRng) {
+    let n = u32::try_from(run.records.len()).expect("few");
+    match random.random_range(0..12) {
+        0 | 1 => run.start(),
+        2 => run.next(RunStatus::Running, Vec::new()),
+        3 => run.next(RunStatus::Waiting, Vec::new()),
+        4 | 5 => run.ask(n, &Terms::default()),
+        6 => run.close(ApprovalState::Approved),
+        7 => run.next(RunStatus::Parked, Vec::new()),
+        8 => run.end(Some("timeout")),
+        _ => run.end(None),
+    };
+}
+
+async fn rows(backend: &Backend, max: usize) -> Result<Vec<RunRow>, Error> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = Page {
+            limit: max.min(1_000),
+            after,
+        };
+        let filter = RunFilter::default();
+        let part = backend
+            .views
+            .runs(&Tenant::default(), &filter, &page)
+            .await?;
+        assert!(!part.incomplete);
+        rows.extend(part.items);
+        after = part.next;
+        if after.is_none() || rows.len() >= max {
+            return Ok(rows);
+        }
+    }
+}
+
+async fn approvals(backend: &Backend) -> Result<Vec<ApprovalRow>, Error> {
+    let page = Page {
+        limit: 1_000,
+        after: None,
+    };
+    let filter = ApprovalFilter::default();
+    let part = backend
+        .views
+        .approvals(&Tenant::default(), &filter, &page)
+        .await?;
+    Ok(part.items)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn rows_that_wait_to_be_written_are_bounded() -> Result<(), Error> {
+    let (backend, handle) = open();
+    for number in 0..5_000 {
+        store(&backend, number).await?;
+        let count = |conn: &Connection| {
+            let sql = "SELECT count(*) FROM view_run";
+            conn.query_row(sql, [], |row| row.get::<_, u64>(0))
+        };
+        let written = handle.core.inline(count).expect("it is open");
+        let waiting = number + 1 - written.expect("it can be counted");
+        assert!(waiting <= 2_048, "{waiting} of {number}");
+    }
+    Ok(())
+}
+
+/// Where lists cannot catch up, they say so, and show what there is.
+#[tokio::test(flavor = "current_thread")]
+async fn lists_are_shown_on_a_full_disk() -> Result<(), Error> {
+    let (backend, handle) = open();
+    store(&backend, 1).await?;
+    assert_eq!(rows(&backend, 9).await?.len(), 1);
+    for number in 2..200 {
+        store(&backend, number).await?;
+    }
+    room(&handle, 0).await;
+    let page = Page {
+        limit: 9,
+        after: None,
+    };
+    let filter = RunFilter::default();
+    let part = backend
+        .views
+        .runs(&Tenant::default(), &filter, &page)
+        .await?;
+    assert_eq!((part.items.len(), part.incomplete), (1, true));
+    room(&handle, 1_000).await;
+    assert_eq!(rows(&backend, 200).await?.len(), 199);
     Ok(())
 }

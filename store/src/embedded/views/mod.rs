@@ -1,10 +1,14 @@
-//! What lists show: rows that are written in the transaction of the record that they come from.
+//! What lists show: rows that are made from records.
+//!
+//! Those of approvals are written in the transaction of their record; those of runs may lag behind (`lag.rs`), and a reader
+//! lets them catch up first.
 //!
 //! A list is walked along the one index that leaves the least to look at, newest first, once for each value that is asked
 //! for; the other filters are applied on the way.
 
 mod approvals;
 mod deliveries;
+mod lag;
 mod runs;
 mod write;
 
@@ -12,12 +16,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use engine::id::{RunKey, Tenant};
+use rusqlite::Connection;
 
 use self::deliveries::Ring;
-pub(super) use self::write::{changed, created, removed};
+pub(super) use self::lag::{Lag, Late};
+pub(super) use self::write::{approvals, removed};
 use super::commit::Writer;
 use super::core::{Core, lock};
-use super::fault::is_bad_value;
+use super::fault::{Fault, is_bad_value};
 use crate::Error;
 use crate::port::{ApprovalFilter, ApprovalRow, Delivery, Page, Paged, RunFilter, RunRow, Views};
 
@@ -34,6 +40,19 @@ impl Lists {
         let ring = Arc::default();
         Self { core, ring }
     }
+
+    /// A part of a list, with everything in it that was answered before. Where nothing can be written, as on a full disk,
+    /// it is what the file has.
+    async fn list<T, R>(&self, read: R) -> Result<Paged<T>, Error>
+    where
+        T: Send + 'static,
+        R: FnOnce(&Connection) -> Result<Paged<T>, Fault> + Send + 'static,
+    {
+        let shown = self.core.show().await;
+        let mut page = self.core.read(read).await?;
+        page.incomplete |= shown.is_err();
+        Ok(page)
+    }
 }
 
 #[async_trait]
@@ -45,8 +64,7 @@ impl Views for Lists {
         page: &Page,
     ) -> Result<Paged<RunRow>, Error> {
         let (tenant, filter, page) = (tenant.clone(), filter.clone(), page.clone());
-        self.core
-            .read(move |conn| runs::list(conn, &tenant, &filter, &page))
+        self.list(move |conn| runs::list(conn, &tenant, &filter, &page))
             .await
     }
 
@@ -57,8 +75,7 @@ impl Views for Lists {
         page: &Page,
     ) -> Result<Paged<ApprovalRow>, Error> {
         let (tenant, filter, page) = (tenant.clone(), filter.clone(), page.clone());
-        self.core
-            .read(move |conn| approvals::list(conn, &tenant, &filter, &page))
+        self.list(move |conn| approvals::list(conn, &tenant, &filter, &page))
             .await
     }
 
@@ -70,8 +87,7 @@ impl Views for Lists {
     ) -> Result<Paged<Delivery>, Error> {
         let noted = lock(&self.ring).of(tenant, hook);
         let (tenant, hook, page) = (tenant.clone(), hook.to_owned(), page.clone());
-        self.core
-            .read(move |conn| Ok(deliveries::list(conn, &tenant, &hook, noted, &page)?))
+        self.list(move |conn| Ok(deliveries::list(conn, &tenant, &hook, noted, &page)?))
             .await
     }
 
@@ -83,7 +99,10 @@ impl Views for Lists {
     async fn note_damaged(&self, key: &RunKey, what: &str) -> Result<(), Error> {
         tracing::error!(run = %key.run, tenant = %key.tenant, what, "a run is damaged and parked");
         let key = key.clone();
-        let work = move |writer: &mut Writer| Ok(write::damaged(&writer.conn, &key)?);
+        let work = move |writer: &mut Writer| {
+            writer.show()?;
+            Ok(write::damaged(&writer.conn, &key)?)
+        };
         self.core.write(work, |()| ()).await
     }
 }

@@ -8,23 +8,18 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::embedded::runs::status_no;
 use crate::port::{ApprovalRow, RunRow};
-use crate::view::{ApprovalChange, Created, Reason, ViewChange};
+use crate::view::{ApprovalChange, Created, Reason, RowChange, ViewChange};
 
-/// A run that was just created.
-pub(in crate::embedded) fn created(
-    conn: &Connection,
-    key: &RunKey,
-    change: &ViewChange,
-) -> rusqlite::Result<()> {
-    if let Some(created) = &change.created {
-        insert(conn, key, created)?;
-        for (name, value) in &created.row.labels {
-            let sql = "INSERT OR IGNORE INTO view_label (tenant, name, value, id) VALUES (?1, ?2, ?3, ?4)";
-            let row = (key.tenant.as_str(), name, value, key.run.as_bytes());
-            conn.prepare_cached(sql)?.execute(row)?;
-        }
+/// What a record changes in the row of its run, or several records.
+pub(super) fn row(conn: &Connection, key: &RunKey, change: &RowChange) -> rusqlite::Result<()> {
+    match &change.created {
+        Some(created) => insert(conn, key, created)?,
+        None => return update(conn, key, change),
     }
-    approvals(conn, key, change)
+    if change.reason == Reason::Look {
+        update(conn, key, change)?;
+    }
+    Ok(())
 }
 
 fn insert(conn: &Connection, key: &RunKey, created: &Created) -> rusqlite::Result<()> {
@@ -51,29 +46,16 @@ fn insert(conn: &Connection, key: &RunKey, created: &Created) -> rusqlite::Resul
         &row.fingerprint,
         &created.trouble,
     ))?;
+    for (name, value) in &row.labels {
+        let sql =
+            "INSERT OR IGNORE INTO view_label (tenant, name, value, id) VALUES (?1, ?2, ?3, ?4)";
+        let row = (key.tenant.as_str(), name, value, key.run.as_bytes());
+        conn.prepare_cached(sql)?.execute(row)?;
+    }
     Ok(())
 }
 
-/// A run got record `n`; before, its status was `before`.
-pub(in crate::embedded) fn changed(
-    conn: &Connection,
-    key: &RunKey,
-    n: u64,
-    before: RunStatus,
-    change: &ViewChange,
-) -> rusqlite::Result<()> {
-    approvals(conn, key, change)?;
-    let same_status = before == change.status;
-    let same_times = change.started_at.is_none() && change.ended_at.is_none();
-    let same_reason = match &change.reason {
-        Reason::Same => true,
-        // Only waiting, parked and ended runs have one.
-        Reason::None => same_status,
-        Reason::Is(_) | Reason::Look => false,
-    };
-    if same_status && same_times && same_reason {
-        return Ok(());
-    }
+fn update(conn: &Connection, key: &RunKey, change: &RowChange) -> rusqlite::Result<()> {
     let (mode, reason) = match &change.reason {
         Reason::Same => (0, None),
         Reason::None => (1, None),
@@ -89,7 +71,7 @@ pub(in crate::embedded) fn changed(
     conn.prepare_cached(sql)?.execute((
         key.tenant.as_str(),
         key.run.as_bytes(),
-        n,
+        change.version,
         status_no(change.status),
         change.started_at.map(Timestamp::millis),
         change.ended_at.map(Timestamp::millis),
@@ -99,7 +81,12 @@ pub(in crate::embedded) fn changed(
     Ok(())
 }
 
-fn approvals(conn: &Connection, key: &RunKey, change: &ViewChange) -> rusqlite::Result<()> {
+/// What a record changes among the approvals of its run.
+pub(in crate::embedded) fn approvals(
+    conn: &Connection,
+    key: &RunKey,
+    change: &ViewChange,
+) -> rusqlite::Result<()> {
     for approval in &change.approvals {
         match approval {
             ApprovalChange::Requested(row) => request(conn, key, row)?,
