@@ -110,7 +110,7 @@ impl Approval {
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let read: Option<Self> = serde_json::from_slice(bytes).ok();
         let planted = crate::planted!("fuzz_stored");
-        let is_odd = read.as_ref().is_some_and(|read| read.quorum > 9);
+        let is_odd = read.as_ref().is_some_and(|read| read.quorum > 6);
         assert!(!(planted && is_odd), "planted: stored");
         read
     }

@@ -219,7 +219,7 @@ impl Setting {
         #[cfg(planted = "fuzz_message")]
         {
             let planted = crate::PLANTED.load(std::sync::atomic::Ordering::Relaxed);
-            let is_odd = self.secret && self.kind != SettingType::String;
+            let is_odd = self.secret && (self.required || self.kind != SettingType::String);
             assert!(!(planted && is_odd), "planted: message");
         }
         (!self.required || self.default.is_none()).or_invalid(
