@@ -1,15 +1,18 @@
-//! The router, made from the table of routes.
+//! The router, made from the table of routes, and what stands around it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, OriginalUri};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Request};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, options};
+use futures::TryFutureExt as _;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
+use tower::ServiceExt as _;
 
 use crate::gate::Shared;
 use crate::guard::{Row, around, before};
@@ -40,8 +43,48 @@ const LATER: [&str; 20] = [
     "/api/v1/audit",
 ];
 
-/// The whole of it.
-pub(crate) fn router(gate: &Shared) -> Router {
+/// Answers requests of one peer.
+#[derive(Clone)]
+pub struct App {
+    gate: Shared,
+    router: Router,
+    peer: Option<SocketAddr>,
+}
+
+impl App {
+    /// For a peer of which nothing is known.
+    pub(crate) fn new(gate: &Shared) -> Self {
+        Self {
+            gate: gate.clone(),
+            router: router(gate),
+            peer: None,
+        }
+    }
+
+    /// The same for another peer.
+    pub(crate) fn of(&self, peer: SocketAddr) -> Self {
+        let peer = Some(peer);
+        Self {
+            peer,
+            ..self.clone()
+        }
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn answer(self, mut request: Request) -> Response {
+        let Self { gate, router, peer } = self;
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        let routed = |request| {
+            let answered = router.oneshot(request);
+            answered.unwrap_or_else(|never| match never {})
+        };
+        around(&gate, request, routed).await
+    }
+}
+
+fn router(gate: &Shared) -> Router {
     let mut paths: BTreeMap<&str, (MethodRouter<Shared>, Vec<Method>)> = BTreeMap::new();
     for route in routes::all() {
         let row = Arc::new(Row::from(&route));
@@ -59,7 +102,6 @@ pub(crate) fn router(gate: &Shared) -> Router {
     router
         .fallback(unknown)
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(gate.clone(), around))
         .with_state(gate.clone())
 }
 

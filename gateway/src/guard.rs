@@ -66,18 +66,21 @@ impl From<&Route> for Row {
 struct Answered(&'static str);
 
 /// Names a request, catches a panic of its handler, writes out its problem, counts it.
-pub(crate) async fn around(
-    State(gate): State<Shared>,
+pub(crate) async fn around<A>(
+    gate: &Gate,
     mut request: Request,
-    next: Next,
-) -> Response {
+    answer: impl FnOnce(Request) -> A,
+) -> Response
+where
+    A: Future<Output = Response>,
+{
     let start = Instant::now();
     let method = request.method().clone();
-    let random = gate.backend.random.clone();
-    let origin = Origin::of(request.headers(), || random.nonce());
+    let origin = Origin::of(request.headers(), || gate.backend.random.nonce());
     let id = origin.request_id.clone();
     request.extensions_mut().insert(origin);
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answer = AssertUnwindSafe(async move { answer(request).await });
+    let answer = answer.catch_unwind().await;
     let answer = answer.unwrap_or_else(|_| {
         tracing::error!(request_id = id, %method, "a handler panicked");
         Problem::internal().into_response()

@@ -45,6 +45,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use app::App;
 pub use config::{Config, Edge};
 pub use direct::{NotAccepted, Triggers};
 pub use door::{Door, Stream};
@@ -102,7 +103,7 @@ impl Gateway {
         };
         let edge = edge::serve(
             listener,
-            app::router(&self.gate),
+            App::new(&self.gate),
             self.gate.config.edge.clone(),
             self.gate.parts.door.clone(),
             stop,
@@ -112,12 +113,12 @@ impl Gateway {
         self.gate.tasks.wait().await;
     }
 
-    /// Its routes without an edge: asked as a service, by who looks for what no request may do. Ready at once; the mirrors
-    /// of the registry are kept up while the second value lives.
-    pub async fn routes(&self) -> (axum::Router, JoinSet<()>) {
+    /// Itself without an edge, asked by who looks for what no request may do. Ready at once; the mirrors of the registry
+    /// are kept up while the second value lives.
+    pub async fn app(&self) -> (App, JoinSet<()>) {
         let mirrors = self.gate.follow();
         self.gate.loaded().await;
-        (app::router(&self.gate), mirrors)
+        (App::new(&self.gate), mirrors)
     }
 
     /// Waits until requests can be answered. It begins with [`Self::serve`].

@@ -9,29 +9,32 @@ mod seats;
 mod sniff;
 mod work;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::Body;
+use futures::FutureExt;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tower::ServiceBuilder;
 
+use crate::app::App;
 use crate::config::{Edge, std_time};
 use crate::door::{Door, Stream};
 use io::Guarded;
 use seats::{Seat, Seats};
 use sniff::{Version, sniff};
-use work::{CountWork, Work};
+use work::Work;
 
 /// After an error of `accept` (mostly: no file descriptors left) nothing is accepted for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -51,18 +54,18 @@ const RESETS_MAX: usize = 20;
 /// Serves connections until `stop`; then no more are taken, and those that work may finish within the drain time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    app: App,
     limits: Edge,
     door: Option<Arc<dyn Door>>,
     stop: CancellationToken,
 ) {
-    let tasks = TaskTracker::new();
+    let mut tasks = JoinSet::new();
     let seats = Seats::new(limits.connections, limits.connections_per_ip);
-    let kill = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            Some(_) = tasks.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -79,31 +82,34 @@ pub(crate) async fn serve(
         };
         let guest = Guest {
             peer,
-            router: router.clone(),
+            app: app.of(peer),
             limits: limits.clone(),
             door: door.clone(),
             stop: stop.clone(),
             _seat: seat,
         };
-        let kill = kill.clone();
-        tasks.spawn(async move { kill.run_until_cancelled(guest.serve(stream)).await });
+        tasks.spawn(guest.serve(stream));
     }
     drop(listener);
-    tasks.close();
-    if timeout(std_time(limits.drain), tasks.wait()).await.is_err() {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(std_time(limits.drain), all).await.is_err() {
         tracing::warn!(
             open = tasks.len(),
             "connections are cut: the drain time is over"
         );
-        kill.cancel();
-        tasks.wait().await;
+        tasks.shutdown().await;
     }
+}
+
+/// An answer, as hyper takes it.
+fn unfailing<T>(answer: T) -> Result<T, Infallible> {
+    Ok(answer)
 }
 
 /// One peer and what it is served with.
 struct Guest {
     peer: SocketAddr,
-    router: Router,
+    app: App,
     limits: Edge,
     door: Option<Arc<dyn Door>>,
     stop: CancellationToken,
@@ -153,17 +159,23 @@ impl Guest {
             seen,
             std_time(self.limits.write_stall),
         ));
-        let told = ServiceBuilder::new().layer(axum::Extension(ConnectInfo(self.peer)));
+        let app = self.app.clone();
         match version {
             Version::Http1 => {
-                let service = TowerToHyperService::new(told.service(self.router.clone()));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    app.clone().answer(request.map(Body::new)).map(unfailing)
+                });
                 let connection = self.http1().serve_connection(io, service);
                 self.run(connection, None).await;
             }
             Version::Http2 => {
                 let work = Work::default();
-                let service = told.service(CountWork::new(self.router.clone(), work.clone()));
-                let service = TowerToHyperService::new(service);
+                let counted = work.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let piece = counted.begin();
+                    let answer = app.clone().answer(request.map(Body::new));
+                    answer.map(|answer| unfailing(piece.answered(answer)))
+                });
                 let connection = self.http2().serve_connection(io, service);
                 self.run(connection, Some(&work)).await;
             }

@@ -1,22 +1,17 @@
 //! Whether a connection has work: requests whose answers are not sent to their end.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use http::{Request, Response};
-use hyper::body::{Frame, Incoming, SizeHint};
+use http::Response;
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tower::Service;
 
 /// Counts what a connection is working on.
 #[derive(Clone, Default)]
@@ -33,7 +28,8 @@ struct Waiting {
 }
 
 impl Work {
-    fn begin(&self) -> Piece {
+    /// A request begins, and ends with the body of its answer.
+    pub(super) fn begin(&self) -> Piece {
         self.count.send_modify(|n| *n += 1);
         let mut waiting = self.waiting();
         waiting.last += 1;
@@ -77,12 +73,18 @@ impl Work {
 }
 
 /// One request; done when it is dropped.
-struct Piece {
+pub(super) struct Piece {
     work: Work,
     number: u64,
 }
 
 impl Piece {
+    /// The answer, which ends it.
+    pub(super) fn answered(self, response: Response<Body>) -> Response<Counted> {
+        self.waits(true);
+        response.map(|body| Counted { body, piece: self })
+    }
+
     /// More of the answer is there, and its peer is to take it; or not.
     fn waits(&self, waits: bool) {
         let mut waiting = self.work.waiting();
@@ -98,43 +100,6 @@ impl Drop for Piece {
     fn drop(&mut self) {
         self.waits(false);
         self.work.count.send_modify(|n| *n -= 1);
-    }
-}
-
-/// Counts each request until its answer's body is sent or dropped.
-#[derive(Clone)]
-pub(super) struct CountWork {
-    router: Router,
-    work: Work,
-}
-
-impl CountWork {
-    pub(super) fn new(router: Router, work: Work) -> Self {
-        Self { router, work }
-    }
-}
-
-impl Service<Request<Incoming>> for CountWork {
-    type Response = Response<Counted>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Counted>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // A router is always ready.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let piece = self.work.begin();
-        let answer = self.router.call(request.map(Body::new));
-        answer
-            .map(|answer| {
-                answer.map(|response| {
-                    piece.waits(true);
-                    response.map(|body| Counted { body, piece })
-                })
-            })
-            .boxed()
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
+
 use axum::body::Body;
 use engine::id::{Nonce, Tenant};
 use engine::manifest::Manifest;
 use engine::principal::{Principal, Role};
 use engine::registry::{Agent, ApiKey, Health, Kind, encode};
 use engine::time::Timestamp;
-use gateway::{AgentHealth, Config, Gateway, HealthFailure, Parts};
+use gateway::{AgentHealth, App, Config, Gateway, HealthFailure, Parts};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -24,7 +24,6 @@ use store::seal::RootKey;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tower::ServiceExt;
 
 use crate::agents;
 use crate::token::Sealer;
@@ -43,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// An installation.
 pub(crate) struct World {
     runtime: Runtime,
-    routes: Router,
+    app: App,
     sealer: Sealer,
     _mirrors: JoinSet<()>,
 }
@@ -63,10 +62,10 @@ impl World {
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let (routes, mirrors) = runtime.block_on(routes());
+        let (app, mirrors) = runtime.block_on(app());
         let world = Self {
             runtime,
-            routes,
+            app,
             sealer: Sealer::new(&root_key()),
             _mirrors: mirrors,
         };
@@ -90,12 +89,10 @@ impl World {
 
     /// Asks, and reads the answer.
     pub(crate) fn ask(&self, request: Request<Body>) -> Answer {
-        let routes = self.routes.clone();
+        let app = self.app.clone();
         self.runtime.block_on(async {
-            let answered = timeout(PATIENCE, routes.oneshot(request)).await;
-            let answer = answered
-                .expect("it is answered in time")
-                .unwrap_or_else(|never| match never {});
+            let answered = timeout(PATIENCE, app.answer(request)).await;
+            let answer = answered.expect("it is answered in time");
             let (parts, mut body) = answer.into_parts();
             let mut read = Vec::new();
             for _ in 0..FRAMES_MAX {
@@ -161,7 +158,7 @@ fn nonce(byte: u8) -> Nonce {
     Nonce([byte; 16])
 }
 
-async fn routes() -> (Router, JoinSet<()>) {
+async fn app() -> (App, JoinSet<()>) {
     let options = Options::new(Arc::new(Still), Arc::new(Counted::default()));
     let (backend, _) = Embedded::inline(Place::Memory, options).expect("in memory");
     put_agent(&backend).await;
@@ -181,7 +178,7 @@ async fn routes() -> (Router, JoinSet<()>) {
         shards: 1,
         ..Config::default()
     };
-    Gateway::new(config, backend, parts).routes().await
+    Gateway::new(config, backend, parts).app().await
 }
 
 async fn put_agent(backend: &Backend) {
