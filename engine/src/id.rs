@@ -1,5 +1,6 @@
 //! Names of things: tenants, runs, steps, attempts, commands.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -190,20 +191,7 @@ impl<'de> Deserialize<'de> for RunId {
 }
 
 /// Which run, of whom.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    CborLen,
-    Encode,
-    Decode,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, CborLen, Encode, Decode)]
 pub struct RunKey {
     /// Whose run it is.
     #[n(0)]
@@ -211,6 +199,20 @@ pub struct RunKey {
     /// Its id.
     #[n(1)]
     pub run: RunId,
+}
+
+impl Ord for RunKey {
+    /// By the run first: nearly all keys differ there, and a tenant's name is a text.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_run = self.run.cmp(&other.run);
+        by_run.then_with(|| self.tenant.cmp(&other.tenant))
+    }
+}
+
+impl PartialOrd for RunKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// A step's number inside its run, in the order of `StepAdded`, from 0.
@@ -268,7 +270,7 @@ pub struct Nonce(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
 
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 

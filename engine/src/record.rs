@@ -16,6 +16,10 @@ use crate::time::Timestamp;
 pub const FORMAT: u16 = 1;
 /// No record is longer; a decision that would be emits less and wakes again.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;
+/// What stands around the events of a record is rarely longer, in bytes.
+const AROUND_BYTES: usize = 256;
+/// The events of a record are rarely longer, in bytes.
+const USUAL_BYTES: usize = 512;
 /// The events of a record are no longer, so that there is room for what stands around them.
 pub(crate) const EVENT_BYTES_MAX: usize = RECORD_BYTES_MAX - 4 * 1024;
 /// No journal is longer, in bytes.
@@ -86,6 +90,54 @@ pub struct Summary {
     pub owes: bool,
 }
 
+/// A record with the bytes that are stored of it and their hash, made once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoded {
+    record: Record,
+    bytes: Vec<u8>,
+    hash: Digest,
+}
+
+impl Encoded {
+    /// Encodes the record.
+    #[must_use]
+    pub fn of(record: Record) -> Self {
+        let bytes = record.encode();
+        let hash = Digest::of(&bytes);
+        Self {
+            record,
+            bytes,
+            hash,
+        }
+    }
+
+    /// The bytes that are stored.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their hash, which the next record names.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// The record alone.
+    #[must_use]
+    pub fn into_record(self) -> Record {
+        self.record
+    }
+}
+
+impl std::ops::Deref for Encoded {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
 /// A record could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadRecord {
@@ -111,7 +163,9 @@ impl Record {
     /// The bytes that are stored and hashed.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        minicbor::to_vec(self).expect("writing to memory cannot fail")
+        let mut bytes = Vec::with_capacity(self.payload.len() + AROUND_BYTES);
+        minicbor::encode(self, &mut bytes).expect("writing to memory cannot fail");
+        bytes
     }
 
     /// A record from its stored bytes.
@@ -139,9 +193,9 @@ impl Record {
 /// The payload for `events`.
 #[must_use]
 pub fn encode_events(events: &[Event]) -> ByteVec {
-    minicbor::to_vec(events)
-        .expect("writing to memory cannot fail")
-        .into()
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    minicbor::encode(events, &mut bytes).expect("writing to memory cannot fail");
+    bytes.into()
 }
 
 /// Checks that `record` is what comes after `(n, hash)` of the same run.

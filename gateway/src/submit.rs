@@ -9,7 +9,7 @@ use engine::event::{Event, Failure, PinnedAction, RunCreated, Trigger, WorkflowR
 use engine::id::RunKey;
 use engine::key::CREATE_WITHIN_MS;
 use engine::principal::{Permission, Principal};
-use engine::record::{Cause, Record};
+use engine::record::{Cause, Encoded, Record};
 use engine::run::{Run, Stamp};
 use engine::value::{INLINE_BYTES_MAX, INLINE_BYTES_MAX_LONG, Labels, Made, Value};
 use serde_json::{Map, Value as Json};
@@ -196,7 +196,7 @@ impl Gate {
     async fn append_first(
         &self,
         key: &RunKey,
-        record: &Record,
+        record: &Encoded,
         events: &[Event],
     ) -> Result<bool, Problem> {
         if engine::planted!("accept_before_commit") {
@@ -213,7 +213,7 @@ impl Gate {
                 return Err(Problem::unavailable(late));
             }
             match self.backend.journal.append(record, events).await {
-                Ok(_) => return Ok(true),
+                Ok(()) => return Ok(true),
                 // After an ambiguous answer the conflict may be with ourselves: then it is ours.
                 Err(store::Error::Conflict(_)) if waited.is_zero() => return Ok(false),
                 Err(store::Error::Conflict(_)) => return self.is_ours(key, record).await,

@@ -5,12 +5,11 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard};
 use engine::job::{Answer, Job, Word};
 use engine::principal::{Principal, Role};
-use engine::record::Record;
+use engine::record::Encoded;
 use engine::registry::{ApiKey, Kind, SavedHook, decode, name_of};
 use futures::FutureExt;
 use store::clock::{Clock, Random};
@@ -244,9 +243,9 @@ struct SeenJournal {
 
 #[async_trait]
 impl Journal for SeenJournal {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         self.damaged.check(&record.key)?;
-        let hash = self.inner.append(record, events).await?;
+        self.inner.append(record, events).await?;
         let (run, n, cause) = (record.key.run, record.n, &record.cause.command);
         let names = events.iter().map(name_of_event);
         let names: Vec<String> = names.collect();
@@ -254,11 +253,11 @@ impl Journal for SeenJournal {
             self.clock.elapsed_ms(),
             format_args!("stored {run} {n} for {cause}: {}", names.join(", ")),
         );
-        self.judge.appended(self.clock.now(), record, events, hash);
+        self.judge.appended(self.clock.now(), record, events);
         if record.n == 1 {
             self.bells.new_runs[place(run.shard())].ring();
         }
-        Ok(hash)
+        Ok(())
     }
 
     async fn read(&self, key: &RunKey, after: u64) -> Result<Vec<Entry>, Error> {

@@ -12,7 +12,7 @@ use engine::event::{ApprovalState, Event};
 use engine::id::{CommandId, Nonce, RunKey};
 use engine::job::{AttemptKey, Job};
 use engine::principal::{Principal, Role};
-use engine::record::Record;
+use engine::record::{Encoded, Record};
 use engine::run::{Run, Stamp};
 use engine::time::Timestamp;
 use tokio::sync::Notify;
@@ -172,11 +172,11 @@ impl Judge {
         self.tell(&inner);
     }
 
-    /// A record was stored, under this hash.
-    pub(crate) fn appended(&self, now: Timestamp, record: &Record, events: &[Event], hash: Digest) {
+    /// A record was stored.
+    pub(crate) fn appended(&self, now: Timestamp, record: &Encoded, events: &[Event]) {
         let mut inner = self.lock();
         inner.known.now = now;
-        inner.appended(record, events, hash);
+        inner.appended(record, events);
         self.tell(&inner);
     }
 
@@ -241,8 +241,8 @@ impl Inner {
         }
     }
 
-    fn appended(&mut self, record: &Record, events: &[Event], hash: Digest) {
-        match self.grow(record, events, hash) {
+    fn appended(&mut self, record: &Encoded, events: &[Event]) {
+        match self.grow(record, events) {
             Ok(before) => {
                 let run = self.known.runs.remove(&record.key).expect("it just grew");
                 self.judge(&Moment::Appended {
@@ -262,13 +262,8 @@ impl Inner {
 
     /// Makes the same run from the same events, which must give the same record to the last bit: what the owner had in
     /// memory was the fold of the journal.
-    fn grow(
-        &mut self,
-        record: &Record,
-        events: &[Event],
-        hash: Digest,
-    ) -> Result<Option<Run>, String> {
-        let entry = (record.clone(), hash);
+    fn grow(&mut self, record: &Encoded, events: &[Event]) -> Result<Option<Run>, String> {
+        let entry = (record.clone().into_record(), record.hash());
         let Some(seen) = self.known.runs.get_mut(&record.key) else {
             let run = Run::fold([entry.clone()]).map_err(|e| e.to_string())?;
             let entries = vec![entry];

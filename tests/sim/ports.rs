@@ -8,7 +8,7 @@ use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard, Tenant};
 use engine::job::{Answer, Job, Word};
-use engine::record::Record;
+use engine::record::Encoded;
 use engine::time::Timestamp;
 use store::port::{
     ApprovalFilter, ApprovalRow, Change, Delivery, Entry, Expect, Heard, Item, KeyValue, Message,
@@ -51,7 +51,7 @@ pub(crate) fn gated(backend: &Backend, gate: &Gate) -> Backend {
 
 #[async_trait]
 impl Journal for Gated<dyn Journal> {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         self.gate.late(|| {
             let (inner, record, events) = (self.inner.clone(), record.clone(), events.to_vec());
             async move { drop(inner.append(&record, &events).await) }

@@ -40,7 +40,7 @@ use crate::digest::Digest;
 use crate::event::{Event, Failure, RunCreated, RunStatus, Section};
 use crate::id::{Attempt, CommandId, Nonce, RunKey, StepNo};
 use crate::job::{self, Job, JobKind, Terms};
-use crate::record::{self, BadRecord, Cause, Record, Summary};
+use crate::record::{self, BadRecord, Cause, Encoded, Record, Summary};
 use crate::time::Timestamp;
 use crate::value::{INLINE_BYTES_MAX, INLINE_BYTES_MAX_LONG, LONG_JOURNAL_BYTES};
 
@@ -87,7 +87,7 @@ impl Run {
         created: RunCreated,
         failure: Option<Failure>,
         stamp: Stamp,
-    ) -> (Self, Record, Vec<Event>) {
+    ) -> (Self, Encoded, Vec<Event>) {
         let created = Arc::new(created);
         let mut run = Self::new(key, &created, stamp.at);
         let mut events = vec![Event::RunCreated(created)];
@@ -202,7 +202,7 @@ impl Run {
 
     /// Makes `events` part of the run, and gives the record to append. If appending it fails, drop the run and load it.
     #[must_use = "the record must be appended"]
-    pub fn commit(&mut self, events: &[Event], stamp: Stamp) -> Record {
+    pub fn commit(&mut self, events: &[Event], stamp: Stamp) -> Encoded {
         let mut record = Record {
             format: record::FORMAT,
             key_id: None,
@@ -219,7 +219,8 @@ impl Run {
         let size = record.payload.len() as u64;
         self.advance_to(&record, events, Digest::ZERO, size);
         record.summary = self.summary();
-        self.hash = Digest::of(&record.encode());
+        let record = Encoded::of(record);
+        self.hash = record.hash();
         record
     }
 

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard};
-use engine::record::Record;
+use engine::record::Encoded;
 use futures::StreamExt;
 use gateway::Gateway;
 use serde_json::json;
@@ -75,7 +74,7 @@ impl Beside {
 
 #[async_trait]
 impl Journal for Counted {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         self.journal.append(record, events).await
     }
 

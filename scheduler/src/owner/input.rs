@@ -8,7 +8,7 @@ use engine::event::Event;
 use engine::facts::Missing;
 use engine::id::{RunKey, Shard};
 use engine::job::{AttemptKey, Job};
-use engine::record::Record;
+use engine::record::Encoded;
 use engine::registry::Kind;
 use engine::run::Run;
 use futures::future::BoxFuture;
@@ -148,7 +148,7 @@ pub(super) fn fetch(backend: Arc<Backend>, run: &Run, of: u64, missing: Vec<Miss
 #[derive(Default)]
 pub(super) struct Writing {
     pub(super) blobs: Vec<(Digest, Vec<u8>)>,
-    pub(super) records: Vec<(Record, Vec<Event>)>,
+    pub(super) records: Vec<(Encoded, Vec<Event>)>,
 }
 
 /// Appends the records of one run, values first. The appends are on their way together, in order: what waits for the
@@ -166,7 +166,7 @@ async fn store_all(backend: &Backend, key: &RunKey, writing: &Writing) -> Result
         backend.blobs.put(key, *digest, bytes).await?;
     }
     if let [(record, events)] = writing.records.as_slice() {
-        return backend.journal.append(record, events).await.map(|_| ());
+        return backend.journal.append(record, events).await;
     }
     let appends = writing.records.iter();
     let mut appends: FuturesOrdered<_> = appends

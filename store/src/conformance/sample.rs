@@ -13,7 +13,7 @@ use engine::event::{
 use engine::id::{Nonce, RunId, RunKey, Shard, StepNo, Tenant};
 use engine::manifest::ActionName;
 use engine::principal::{Permission, Principal, Role};
-use engine::record::{Cause, FORMAT, Record, Summary, encode_events};
+use engine::record::{Cause, Encoded, FORMAT, Record, Summary, encode_events};
 use engine::time::Timestamp;
 use engine::value::{INLINE_BYTES_MAX, Labels, Value};
 
@@ -23,7 +23,7 @@ pub struct Sample {
     /// Which run.
     pub key: RunKey,
     /// Its records so far, with their events and hashes.
-    pub records: Vec<(Record, Vec<Event>, Digest)>,
+    pub records: Vec<(Encoded, Vec<Event>, Digest)>,
 }
 
 /// What a sample run is created with.
@@ -128,7 +128,7 @@ impl Sample {
     /// # Panics
     /// Never: a sample has at least one.
     #[must_use]
-    pub fn last(&self) -> (&Record, &[Event]) {
+    pub fn last(&self) -> (&Encoded, &[Event]) {
         let (record, events, _) = self.records.last().expect("it was born with one");
         (record, events)
     }
@@ -228,7 +228,8 @@ impl Sample {
             },
             payload: encode_events(&events),
         };
-        let hash = Digest::of(&record.encode());
+        let record = Encoded::of(record);
+        let hash = record.hash();
         self.records.push((record, events, hash));
     }
 }

@@ -124,8 +124,8 @@ mod tests {
         let shard = record.key.run.shard();
         for sequence in 1..=3 {
             let first = Entry {
-                record: record.clone(),
-                hash: engine::digest::Digest::of(&record.encode()),
+                record: record.clone().into_record(),
+                hash: record.hash(),
             };
             births.tell(shard, NewRun { sequence, first });
         }

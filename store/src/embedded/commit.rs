@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::counters::Counters;
 use super::fault::{Fault, Verdict, judge};
+use super::heads::Heads;
 use super::room::{self, Full};
 use super::views::Lag;
 use crate::Error;
@@ -23,6 +24,7 @@ use crate::Error;
 pub(super) struct Writer {
     pub(super) conn: Connection,
     pub(super) counters: Counters,
+    pub(super) heads: Heads,
     /// What lists do not show yet.
     pub(super) lag: Lag,
     /// There is something.
@@ -114,6 +116,7 @@ impl Writer {
         // It fails when SQLite has rolled back by itself already.
         let _ = self.conn.execute_batch("ROLLBACK");
         self.counters = counters;
+        self.heads.forget();
         match Lag::read(&self.conn, counters.shown) {
             Ok(lag) => self.lag = lag,
             Err(error) => {

@@ -25,7 +25,7 @@ const LOG_PAGES: i64 = 4_096;
 /// A log this long is folded at once, whatever that costs (256 MiB).
 const LOG_PAGES_MAX: i64 = 65_536;
 /// The log is looked at after so many commits: each fills some tens of pages.
-const LOOK_EVERY: u32 = 8;
+const LOOK_EVERY: u32 = 16;
 
 /// Starts the committing thread; it ends with the last sender of its queue, or when told.
 pub(super) fn start(
@@ -130,18 +130,24 @@ impl Committer {
 fn waiting(first: Order, queue: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn Work>>, Option<bool>) {
     let mut batch = Vec::new();
     let mut next = Some(first);
-    while let Some(order) = next {
-        match order {
-            Order::Work(work) => batch.push(work),
-            Order::Stop { fold } => return (batch, Some(fold)),
+    let mut yielded = false;
+    loop {
+        match next {
+            Some(Order::Work(work)) => batch.push(work),
+            Some(Order::Stop { fold }) => return (batch, Some(fold)),
+            None if yielded || batch.len() < 2 => return (batch, None),
+            None => {
+                // Where many write and all processors are busy, more of them bring their work before this thread goes on:
+                // it costs no fsync of its own then.
+                thread::yield_now();
+                yielded = true;
+            }
         }
-        next = if batch.len() < BATCH {
-            queue.try_recv().ok()
-        } else {
-            None
-        };
+        if batch.len() == BATCH {
+            return (batch, None);
+        }
+        next = queue.try_recv().ok();
     }
-    (batch, None)
 }
 
 fn fold_when_asked(conn: &Connection, nudges: &Receiver<()>, busy: &AtomicBool, dies: &Dies) {

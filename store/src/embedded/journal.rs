@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use engine::digest::Digest;
 use engine::event::{Event, RunStatus};
 use engine::id::{RunKey, Shard};
-use engine::record::Record;
+use engine::record::{Encoded, Record};
 use rusqlite::Connection;
 
 use super::births::After;
@@ -26,12 +26,12 @@ pub(super) struct Journals(pub(super) Arc<Core>);
 
 #[async_trait]
 impl Journal for Journals {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         let blobs = self.consents(&record.key, events).await?;
         let append = Arc::new(Append::new(record, view::project(record, events, &blobs)));
-        let hash = append.hash;
+        let hash = record.hash();
         let wanted = self.0.live.wanted(record, events, hash);
-        let born = (record.n == 1).then(|| record.clone());
+        let born = (record.n == 1).then(|| Record::clone(record));
         let (told, core) = (Arc::clone(&append), Arc::clone(&self.0));
         let announce = move |seq: &u64| {
             if let Some(record) = born {
@@ -48,8 +48,7 @@ impl Journal for Journals {
             core.live.tell(&told.key, &told.bytes, hash, wanted);
         };
         let work = move |writer: &mut Writer| append.store(writer);
-        self.0.write(work, announce).await?;
-        Ok(hash)
+        self.0.write(work, announce).await.map(|_| ())
     }
 
     async fn read(&self, key: &RunKey, after: u64) -> Result<Vec<Entry>, Error> {
@@ -109,29 +108,25 @@ struct Append {
     key: RunKey,
     n: u64,
     prev_hash: Digest,
-    hash: Digest,
     head: Head,
     bytes: Vec<u8>,
     view: ViewChange,
 }
 
 impl Append {
-    fn new(record: &Record, view: ViewChange) -> Self {
-        let bytes = record.encode();
-        let hash = Digest::of(&bytes);
+    fn new(record: &Encoded, view: ViewChange) -> Self {
         Self {
             key: record.key.clone(),
             n: record.n,
             prev_hash: record.prev_hash,
-            hash,
             head: Head {
                 seq: 0,
                 n: record.n,
                 at: record.at,
                 summary: record.summary,
-                hash,
+                hash: record.hash(),
             },
-            bytes,
+            bytes: record.bytes().to_vec(),
             view,
         }
     }
@@ -141,7 +136,7 @@ impl Append {
         let (seq, before) = if self.n == 1 {
             (self.create(writer)?, None)
         } else {
-            self.follow(&writer.conn)?
+            self.follow(writer)?
         };
         let pos = writer.lag.next();
         let sum = record_sum(seq, self.n, &self.bytes);
@@ -189,12 +184,14 @@ impl Append {
             return Err(self.refuse("the run exists, or has existed"));
         }
         next(&mut writer.counters.run);
-        Ok(head.seq)
+        let seq = head.seq;
+        writer.heads.put(&self.key, head);
+        Ok(seq)
     }
 
     /// The run's place, and its status before.
-    fn follow(&self, conn: &Connection) -> Result<(u64, Option<RunStatus>), Fault> {
-        let Some(before) = runs::head(conn, &self.key)? else {
+    fn follow(&self, writer: &mut Writer) -> Result<(u64, Option<RunStatus>), Fault> {
+        let Some(before) = writer.heads.get(&writer.conn, &self.key)? else {
             if engine::planted!("second_record_expects_none") {
                 return Ok((0, None));
             }
@@ -212,7 +209,7 @@ impl Append {
         let sql =
             "UPDATE run SET n = ?2, at = ?3, status = ?4, due = ?5, owes = ?6, hash = ?7, sum = ?8
             WHERE seq = ?1";
-        conn.prepare_cached(sql)?.execute((
+        writer.conn.prepare_cached(sql)?.execute((
             head.seq,
             head.n,
             head.at.millis(),
@@ -222,7 +219,9 @@ impl Append {
             head.hash.as_bytes(),
             head.sum(tenant, id),
         ))?;
-        Ok((head.seq, Some(before.summary.status)))
+        let seq = head.seq;
+        writer.heads.put(&self.key, head);
+        Ok((seq, Some(before.summary.status)))
     }
 
     /// As if the archive were not looked into. Only a planted defect does that.

@@ -18,6 +18,7 @@ mod core;
 mod counters;
 mod fault;
 mod folder;
+mod heads;
 mod history;
 mod inbox;
 mod jobs;
@@ -48,6 +49,7 @@ use self::commit::{Writer, identity_of};
 use self::committer::QUEUE;
 use self::core::{Core, Known, Writing, lock};
 use self::folder::Folder;
+use self::heads::Heads;
 pub use self::kept::{Again, Kept};
 pub use self::options::{OpenError, Options, Place};
 pub use self::restore::Restoring;
@@ -230,6 +232,7 @@ fn writer_over(conn: Connection, file: PathBuf, options: &Options) -> Result<Wri
     Ok(Writer {
         conn,
         counters,
+        heads: Heads::default(),
         lag,
         lags,
         identity: None,

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard};
-use engine::record::{Record, Summary};
+use engine::record::{Encoded, Record, Summary};
 
 use crate::Error;
 
@@ -10,12 +10,12 @@ use crate::Error;
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Appends `record`, whose payload holds `events`, when it follows what is stored: number 1 expects that no record
-    /// of the run was ever stored, number `n` that `n - 1` is the last. Answers its hash once it is durable.
+    /// of the run was ever stored, number `n` that `n - 1` is the last. Answers once it is durable.
     ///
     /// # Errors
     /// [`Error::Conflict`] when it does not follow, also on an archived run; after [`Error::Unavailable`] it may have
     /// happened: read back the last record and compare the nonce.
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error>;
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error>;
 
     /// The records after number `after`, in order, archived or not; empty when there are none.
     ///

@@ -152,7 +152,7 @@ impl Bench {
         let (run, record, _) = Run::create(key, created, None, stamp(now, 0, "Create"));
         Self {
             run,
-            records: vec![record],
+            records: vec![record.into_record()],
             facts,
             now,
             commands: 0,
@@ -190,7 +190,7 @@ impl Bench {
             record.encode().len() <= crate::record::RECORD_BYTES_MAX,
             "the record is over its bound"
         );
-        self.records.push(record);
+        self.records.push(record.into_record());
         let folded = Run::fold(
             self.records
                 .iter()
@@ -359,7 +359,7 @@ impl Bench {
         let events = self.run.restored(self.now);
         let stamp = stamp(self.now, self.commands, "Restore");
         let record = self.run.commit(&events, stamp);
-        self.records.push(record);
+        self.records.push(record.into_record());
     }
 
     pub(super) fn resume(&mut self) -> Vec<Event> {

@@ -1,9 +1,8 @@
 //! One damaged run, and all the others.
 
 use async_trait::async_trait;
-use engine::digest::Digest;
 use engine::id::{Shard, Tenant};
-use engine::record::Record;
+use engine::record::Encoded;
 use store::conformance::sample::{Birth, Sample};
 use store::conformance::{CountingRandom, HandClock};
 use store::embedded::{Embedded, Options, Place};
@@ -20,7 +19,7 @@ struct Damaged {
 
 #[async_trait]
 impl Journal for Damaged {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         self.inner.journal.append(record, events).await
     }
 

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::digest::Digest;
 use engine::event::{Event, RunStatus};
 use engine::id::{Nonce, RunKey, Shard, Tenant};
-use engine::record::{Record, Summary};
+use engine::record::{Encoded, Record, Summary};
 
 use super::{Seen, asleep, defects};
 use crate::port::{Entry, Journal, NewRun, OpenRuns};
@@ -60,20 +59,21 @@ fn wrap(backend: Backend, how: How) -> Backend {
 
 #[async_trait]
 impl Journal for Wrapper {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         self.seen.add(record.key.clone());
         if self.how == How::RefusesTheNextToo && !self.refused.lock().is_empty() {
             return Err(Error::Unavailable("another one was refused".to_owned()));
         }
-        let mut record = record.clone();
+        let mut record = record.clone().into_record();
         if self.how == How::WritesItsOwnNonce {
             record.nonce = Nonce([0; 16]);
         }
+        let record = Encoded::of(record);
         let outcome = self.inner.append(&record, events).await;
         if matches!(outcome, Err(Error::Conflict(_))) {
             self.refused.add(record.key.clone());
             if self.accepts(&record).await? {
-                return Ok(Digest::of(&record.encode()));
+                return Ok(());
             }
         }
         outcome

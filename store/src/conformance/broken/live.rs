@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{Nonce, RunKey, Shard};
-use engine::record::Record;
+use engine::record::Encoded;
 
 use super::{Seen, defects};
 use crate::port::{Entry, Journal, Live, NewRun, News, OpenRuns, Subscription, Topic};
@@ -67,11 +66,11 @@ impl Live for Wrapper {
 }
 
 impl Wrapper {
-    fn tell(&self, record: &Record, events: &[Event]) {
+    fn tell(&self, record: &Encoded, events: &[Event]) {
         let news = News::Record {
-            record: record.clone().into(),
+            record: record.clone().into_record().into(),
             events: events.into(),
-            hash: Digest::of(&record.encode()),
+            hash: record.hash(),
         };
         self.inner
             .live
@@ -81,7 +80,7 @@ impl Wrapper {
 
 #[async_trait]
 impl Journal for Wrapper {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         if self.how == How::TellsBeforeItStores {
             self.tell(record, events);
             tokio::task::yield_now().await;

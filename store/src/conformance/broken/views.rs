@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::digest::Digest;
 use engine::event::{ApprovalState, Event};
 use engine::id::{RunId, RunKey, Shard, Tenant};
-use engine::record::Record;
+use engine::record::Encoded;
 
 use super::{Seen, defects};
 use crate::port::{
@@ -278,7 +277,7 @@ impl Views for Wrapper {
 
 #[async_trait]
 impl Journal for Wrapper {
-    async fn append(&self, record: &Record, events: &[Event]) -> Result<Digest, Error> {
+    async fn append(&self, record: &Encoded, events: &[Event]) -> Result<(), Error> {
         self.seen.add(record.key.run);
         self.inner.journal.append(record, events).await
     }
