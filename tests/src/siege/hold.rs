@@ -81,11 +81,11 @@ async fn once(ground: &Ground, case: &Case) -> Result<Told> {
     match &case.sends {
         Sends::Request(bytes) => {
             let Some(answer) = answer::exchange(ground.http, bytes).await? else {
-                // A server that refuses early closes while bytes are still coming, and TCP may take its answer back.
-                return Ok(Told {
-                    text: "closed".to_owned(),
-                    is_expected: case.expects.contains(&CLOSED),
-                });
+                ensure!(
+                    case.expects.contains(&CLOSED),
+                    "it was closed without an answer"
+                );
+                return Ok(told("closed"));
             };
             answer.check(case.expects, case.is_http)?;
             Ok(Told {
