@@ -104,7 +104,7 @@ impl<S: Steps> State<S> {
             }
             Event::RunParked { failure } => self.head.parked = Some(failure.clone()),
             Event::RunResumed { .. } => self.head.parked = None,
-            Event::RunRestored { failure } => self.restored(failure),
+            Event::RunRestored { failure } => self.restored(failure, at),
             Event::QuestionAsked(asked) => self.asked_people(asked, at),
             Event::QuestionClosed { .. } => self.question_closed(event, at),
         }

@@ -124,6 +124,7 @@ impl Run {
             changed: false,
             parked: None,
             restores: 0,
+            restored_at: None,
             end: None,
             counts: Counts::default(),
         };

@@ -40,6 +40,15 @@ impl Draft<'_> {
             );
             return Err(Rejection::refused(Code::Conflict, message));
         }
+        if let Some(over) = self
+            .over_elsewhere(step)
+            .filter(|over| !done && *over > self.now)
+        {
+            let message = format!(
+                "a call of step {name} that was made after the backup may be under way until {over}: look again after that"
+            );
+            return Err(Rejection::refused(Code::Conflict, message));
+        }
         let permission = self
             .state
             .action(step)

@@ -4,16 +4,18 @@
 //! may have been done already, is looked up, repeated where that is declared to be harmless, or put to a person.
 
 use crate::code::Code;
+use crate::duration::Duration;
 use crate::event::{Event, Failure};
 use crate::id::StepNo;
 use crate::run::Run;
 use crate::run::draft::{Draft, failure};
-use crate::run::state::{At, State, Steps};
+use crate::run::state::{At, State, Step, Steps};
+use crate::time::Timestamp;
 
 impl Run {
     /// What becomes of the run as it stands in a restored backup that was made at `backup`; nothing, when it has ended.
     #[must_use]
-    pub fn restored(&self, backup: crate::time::Timestamp) -> Vec<Event> {
+    pub fn restored(&self, backup: Timestamp) -> Vec<Event> {
         if self.state.head.end.is_some() || crate::planted!("restored_goes_on") {
             return Vec::new();
         }
@@ -27,9 +29,22 @@ impl Run {
 }
 
 impl<S: Steps> State<S> {
-    pub(super) fn restored(&mut self, failure: &Failure) {
+    pub(super) fn restored(&mut self, failure: &Failure, at: Timestamp) {
         self.head.restores += 1;
+        self.head.restored_at = Some(at);
         self.head.parked = Some(failure.clone());
+    }
+
+    /// When a call of the step that was made after the backup, before the restore, is over at the latest, and how long
+    /// after the restore that is; `None` where nothing can have been made.
+    pub(super) fn over_elsewhere(&self, step: &Step) -> Option<(Timestamp, Duration)> {
+        let restored_at = self.head.restored_at?;
+        if step.sure_after == self.head.restores || !self.changes(step) {
+            return None;
+        }
+        let timeout = step.call.as_ref().map_or(0, |c| c.timeout_ms);
+        let wait = Duration::from_millis(timeout);
+        Some((restored_at.plus(wait), wait))
     }
 }
 

@@ -48,15 +48,22 @@ impl Draft<'_> {
         self.emit(Event::SettlementScheduled { step: no, at });
     }
 
-    /// When the calls of unknown outcome are over at the latest. What was waited under another clock does not count:
-    /// nobody knows how long it was.
+    /// When the calls of unknown outcome are over at the latest.
     fn over_at(&self, step: &Step) -> Option<Timestamp> {
         let over = step.unknown_since?;
-        let anew = self
-            .facts
-            .clock_since
-            .map(|since| since.plus(step.unknown_wait));
-        Some(anew.map_or(over, |anew| over.max(anew)))
+        Some(self.by_this_clock(over, step.unknown_wait))
+    }
+
+    /// When the calls that were made after the backup are over at the latest, if there can be any.
+    pub(super) fn over_elsewhere(&self, step: &Step) -> Option<Timestamp> {
+        let (over, wait) = self.state.over_elsewhere(step)?;
+        Some(self.by_this_clock(over, wait))
+    }
+
+    /// What was waited under another clock does not count: nobody knows how long it was.
+    fn by_this_clock(&self, over: Timestamp, wait: Duration) -> Timestamp {
+        let anew = self.facts.clock_since.map(|since| since.plus(wait));
+        anew.map_or(over, |anew| over.max(anew))
     }
 
     pub(super) fn settle(&mut self, no: StepNo) -> Decided {
@@ -108,7 +115,6 @@ impl Draft<'_> {
             .map_or(SETTLE, Duration::from_millis);
         // What counts is when it looked, not when its word arrives: that may have been long on its way.
         let looked = step.attempts.last().map_or(self.now, |t| t.started_at);
-        // After a restore the call may have been made in another life, which is over.
         let believed = self.over_at(step).map_or(looked, |over| over.plus(settle));
         if looked < believed {
             let at = believed.max(self.now);

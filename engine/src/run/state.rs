@@ -99,6 +99,8 @@ pub struct Head {
     pub parked: Option<Failure>,
     /// How often its journal was restored from a backup.
     pub restores: u32,
+    /// When that was the last time.
+    pub restored_at: Option<Timestamp>,
     /// How it ended.
     pub end: Option<End>,
     /// Steps by outcome, items included.

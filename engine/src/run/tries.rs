@@ -3,7 +3,7 @@
 use crate::duration::Duration;
 use crate::event::{Failure, StepStatus};
 use crate::id::{Attempt, Nonce, StepNo};
-use crate::run::state::{At, State, Step, Steps, Try};
+use crate::run::state::{At, State, Steps, Try};
 use crate::time::Timestamp;
 
 /// A step remembers so many of its last tries; the journal has all.
@@ -20,14 +20,11 @@ impl<S: Steps> State<S> {
         self.head.ready.remove(&step);
         self.head.open.insert(step);
         let restores = self.head.restores;
-        let unsure = |s: &Step| s.sure_after < restores && self.changes(s);
-        let repeated = !look_up && self.steps.get(step).is_some_and(unsure);
+        let elsewhere = self.steps.get(step).and_then(|s| self.over_elsewhere(s));
         self.on(step, |s| {
-            if repeated {
-                // It may have been made after the backup, by a call that nobody here knows.
-                if s.unknown_since.is_none() {
-                    (s.unknown_since, s.unknown_wait) = (Some(at), Duration::default());
-                }
+            if let Some((over, wait)) = elsewhere {
+                s.unknown_since = s.unknown_since.max(Some(over));
+                s.unknown_wait = s.unknown_wait.max(wait);
             }
             s.sure_after = restores;
             s.at = At::Dispatched { attempt, look_up };

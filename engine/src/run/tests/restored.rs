@@ -12,6 +12,11 @@ use crate::time::Timestamp;
 /// How far a change had come when the backup was made.
 const STAGES: [&str; 5] = ["asked", "approved", "granted", "failed", "lost"];
 
+/// What a call has where nothing says otherwise.
+const CALL_TIMEOUT_MS: u64 = 600_000;
+/// A call of the life of the backup is over a second later, as far as that life knew.
+const ALMOST_SETTLED_MS: u64 = 629_000;
+
 fn change(action: &str, stage: &str) -> Bench {
     let text = format!(
         "workflow: w\nsteps: [{{ id: a, uses: demo/{action}, with: {{ key: k }}, retry: {{ attempts: 3, delay: 1s }} }}]\n"
@@ -95,6 +100,63 @@ fn a_change_that_can_be_looked_up_is_looked_up_before_it_is_made() {
 }
 
 #[test]
+fn not_done_is_not_believed_while_a_call_of_the_life_before_may_be_under_way() {
+    for stage in STAGES {
+        let mut bench = change("found", stage);
+        bench.now = Timestamp::from_millis(bench.now.millis() + ALMOST_SETTLED_MS);
+        bench.restore();
+        let restored_at = bench.now;
+        bench.resume();
+        if stage == "asked" {
+            bench.decide("a", "erik", true).expect("may");
+        }
+        bench.later(2_000);
+        assert!(is_look_up(&bench), "{stage}: it may be done already");
+        bench
+            .report("a", Outcome::LookedUpNotDone)
+            .expect("current");
+        assert!(bench.owed().is_empty(), "{stage}: it may be done soon");
+
+        let settled = restored_at.millis() + CALL_TIMEOUT_MS + 5_000;
+        bench.later(settled - 1 - bench.now.millis());
+        assert!(bench.owed().is_empty(), "{stage}");
+        bench.later(1);
+        assert!(is_look_up(&bench), "{stage}");
+        bench
+            .report("a", Outcome::LookedUpNotDone)
+            .expect("current");
+        assert!(bench.begin("a").is_ok(), "{stage}: it is made once");
+    }
+}
+
+#[test]
+fn not_done_is_not_heard_while_a_call_of_the_life_before_may_be_under_way() {
+    for stage in STAGES {
+        let mut bench = change("change", stage);
+        bench.now = Timestamp::from_millis(bench.now.millis() + ALMOST_SETTLED_MS);
+        bench.restore();
+        bench.resume();
+        if stage == "asked" {
+            bench.decide("a", "erik", true).expect("may");
+        }
+        bench.later(2_000);
+        assert_eq!(bench.status("a"), StepStatus::InDoubt, "{stage}");
+        let resolve = |done| Command::Resolve {
+            step: "a".to_owned(),
+            done,
+            output: None,
+            comment: "looked".to_owned(),
+            who: principal("erik"),
+            attempt: None,
+        };
+        assert_eq!(refused(bench.ask(resolve(false))), Code::Conflict);
+        bench.later(CALL_TIMEOUT_MS);
+        bench.must(resolve(false));
+        bench.begin("a").expect("the person has looked late enough");
+    }
+}
+
+#[test]
 fn a_change_that_is_harmless_to_repeat_is_made() {
     for stage in STAGES {
         let mut bench = gone_on("put", stage);
@@ -133,6 +195,7 @@ fn a_step_that_had_not_begun_is_doubted_too() {
     bench.succeed("r", json!({}));
     bench.decide("a", "erik", true).expect("may");
     assert_eq!(bench.status("a"), StepStatus::InDoubt);
+    bench.later(CALL_TIMEOUT_MS);
     bench.must(Command::Resolve {
         step: "a".to_owned(),
         done: false,
@@ -163,6 +226,7 @@ fn what_a_person_said_before_the_backup_settles_nothing_after_the_restore() {
     assert_eq!(refused(bench.ask(not_done())), Code::Conflict);
     bench.resume();
     assert_eq!(bench.status("a"), StepStatus::InDoubt);
+    bench.later(CALL_TIMEOUT_MS);
     bench.must(not_done());
     bench.begin("a").expect("the person has looked again");
 }
