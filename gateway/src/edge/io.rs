@@ -1,13 +1,18 @@
-//! A stream whose first bytes were read already, and whose peer must take what is written.
+//! A stream whose first bytes were read already, whose peer must take what is written, and has the time to read it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// After its end the peer may close for so long, and what it still sends is thrown away: a socket that is closed with
+/// bytes unread takes back the answer, too (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The stream.
 pub(super) struct Guarded<S> {
@@ -16,6 +21,8 @@ pub(super) struct Guarded<S> {
     stall: Duration,
     /// Runs while a write waits for the peer.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Runs once nothing more is written.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guarded<S> {
@@ -26,6 +33,7 @@ impl<S> Guarded<S> {
             seen,
             stall,
             deadline: None,
+            linger: None,
         }
     }
 
@@ -63,7 +71,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -92,7 +100,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let linger = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut part = [MaybeUninit::uninit(); 4_096];
+            let mut part = ReadBuf::uninit(&mut part);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part));
+            if read.is_err() || part.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -108,6 +129,30 @@ mod tests {
         near.write_all(b"1234").await.expect("there is room");
         let error = near.write_all(b"5").await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(far);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_closes_when_its_peer_has_closed_or_has_had_the_time_to() {
+        let (near, mut far) = duplex(4);
+        let mut near = Guarded::new(near, Bytes::new(), Duration::from_secs(30));
+        let peer = async {
+            far.write_all(b"much more than there is room for")
+                .await
+                .expect("it is thrown away");
+            let mut said = String::new();
+            far.read_to_string(&mut said).await.expect("the end");
+            drop(far);
+        };
+        let start = Instant::now();
+        let (closed, ()) = tokio::join!(near.shutdown(), peer);
+        closed.expect("the peer has closed");
+        assert_eq!(start.elapsed(), Duration::ZERO);
+
+        let (near, far) = duplex(4);
+        let mut near = Guarded::new(near, Bytes::new(), Duration::from_secs(30));
+        near.shutdown().await.expect("the peer has had the time");
+        assert_eq!(start.elapsed(), LINGER);
         drop(far);
     }
 

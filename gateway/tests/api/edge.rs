@@ -111,6 +111,25 @@ async fn too_much_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn an_early_answer_is_not_taken_back_from_a_peer_that_still_sends() {
+    let world = World::start().await;
+    let mut stream = TcpStream::connect(world.address).await.expect("it listens");
+    let head = "POST /api/v1/runs HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("it is open");
+    // It is answered already, and has not looked yet.
+    stream.readable().await.expect("an answer");
+    for _ in 0..100 {
+        stream.write_all(&[b' '; 10_000]).await.expect("it is open");
+    }
+    let mut said = String::new();
+    stream
+        .read_to_string(&mut said)
+        .await
+        .expect("all of the answer, and an orderly end");
+    assert!(said.starts_with("HTTP/1.1 4"), "{said}");
+}
+
+#[tokio::test]
 async fn over_the_number_of_connections_the_next_is_closed_at_once() {
     let mut config = quick();
     config.edge.connections = 4;
