@@ -36,6 +36,7 @@ build: ## the programs, as the tests use them (for use: cargo build --release)
 test: servers build ## every test, those against the real Prometheus and Alertmanager included
 	cargo test --locked --workspace
 	SEEDS=2000 scripts/sim --nocapture
+	scripts/fuzz planted
 	MIRASTACK_CHAOS=1 $(WITHOUT_SYNC)
 
 planted: ## the planted defects, and the invariant of the simulation that catches each (DEFECT=name: one)

@@ -108,11 +108,7 @@ impl Approval {
     /// The approval inside stored bytes.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let read: Option<Self> = serde_json::from_slice(bytes).ok();
-        let planted = crate::planted!("fuzz_stored");
-        let is_odd = read.as_ref().is_some_and(|read| read.quorum > 6);
-        assert!(!(planted && is_odd), "planted: stored");
-        read
+        serde_json::from_slice(bytes).ok()
     }
 }
 

@@ -51,7 +51,10 @@ impl<C> Encode<C> for Tenant {
 
 impl<'b, C> Decode<'b, C> for Tenant {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        d.str().map(|name| Self(name.into()))
+        let name = d.str()?;
+        let planted = crate::planted!("fuzz_stored");
+        assert!(!planted || is_name(name), "planted: stored");
+        Ok(Self(name.into()))
     }
 }
 
