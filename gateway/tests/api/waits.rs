@@ -161,6 +161,32 @@ async fn who_waits_for_a_run_that_says_much_does_not_read_it_again_and_again() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_run_that_says_much_is_told_at_once() {
+    let world = World::start().await;
+    world.save(READS).await;
+    let id = world.run("reads", json!({"value": "v"})).await;
+    let beside = Beside::new(&world, usize::MAX).await;
+    let path = format!("/api/v1/runs/{id}?wait=20");
+    let work = async {
+        beside.looked().await;
+        for _ in 0..3 {
+            chatter(&world, &id);
+            let asked = beside.operator.get("/api/v1/whoami").await;
+            assert_eq!(asked.status, 200);
+        }
+        let begun = Instant::now();
+        chatter(&world, &id);
+        let value = json!({"value": "v"});
+        world.owner.succeed(&id, "read", value).await;
+        begun
+    };
+    let (run, begun) = tokio::join!(biased; beside.operator.get(&path), work);
+    assert_eq!(run.json["status"], "succeeded", "{}", run.json);
+    // The clock goes on only where everybody waits for it.
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn a_large_run_is_waited_for_without_keeping_it() {
     let world = World::start().await;

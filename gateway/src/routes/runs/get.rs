@@ -226,9 +226,10 @@ async fn until_ended(
                 }
                 Ok(News::Progress { .. } | News::Log { .. } | News::Answered { .. }) => false,
                 Err(RecvError::Lagged(_)) => {
+                    // The end comes last, so it is most likely among what can still be heard.
                     kept.run = None;
-                    sleep_until(again).await;
-                    true
+                    look.as_mut().reset(again);
+                    false
                 }
                 Err(RecvError::Closed) => {
                     sleep(LOOK_AGAIN).await;
