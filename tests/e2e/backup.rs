@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use tokio::process::Command;
 
-/// Two READs, and a change that somebody has to agree to.
+/// Two READs, and a change that somebody has to agree to. After a restore a call of it is waited for that may have been
+/// made at the last moment: here not for the ten minutes that a call has otherwise.
 const WORKFLOWS: [(&str, &str); 2] = [
     (
         "look",
@@ -18,7 +19,7 @@ const WORKFLOWS: [(&str, &str); 2] = [
     ),
     (
         "note",
-        "workflow: note\ninputs: { key: { type: string } }\nsteps:\n  - { id: change, uses: demo/change, with: { key: \"${{ inputs.key }}\", value: x } }\n",
+        "workflow: note\ninputs: { key: { type: string } }\nsteps:\n  - { id: change, uses: demo/change, with: { key: \"${{ inputs.key }}\", value: x }, timeout: 5s }\n",
     ),
 ];
 /// Runs that are accepted before the backup begins.
