@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// The floor is the least that a durable run needs: HTTP in, one queue hop, one call of the agent `demo` for each
     /// step, rows durable by group commit. Both are started here, and driven in turn by the same generator.
     Gate(Gate),
-    /// Make runs that wait, and print what they cost while nothing happens.
+    /// Make runs that wait, half of them for a time and half for a person, and print what they cost meanwhile.
     Rest(Rest),
     /// Serve as the floor: the bare server that `gate` compares with.
     Floor(Floor),

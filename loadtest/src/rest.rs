@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::args::Rest;
 use crate::memory;
 use crate::own::{self, Kind, Own};
-use crate::workflows;
+use crate::workflows::{self, WAITING};
 
 /// How many runs are there before memory is looked at: what a server holds anyway is not a cost of the runs.
 const BEFORE: u64 = 1_000;
@@ -76,12 +76,14 @@ pub(crate) async fn rest(rest: &Rest) -> anyhow::Result<AtRest> {
     let folder = own::folder(rest.folder.as_deref())?;
     let dev = Own::start(Kind::Dev(&rest.dev), folder).await?;
     let api = Api::login(&dev.http, dev.key()?).await?;
-    api.save(workflows::WAITING, &workflows::waiting()).await?;
+    for (name, document) in WAITING.into_iter().zip(workflows::waiting()) {
+        api.save(name, &document).await?;
+    }
     make(&api, BEFORE).await?;
     sleep(SETTLE).await;
     let idle = memory::read(dev.pid())?;
     make(&api, rest.runs).await?;
-    let listed = api.count(workflows::WAITING).await?;
+    let listed = waiting(&api).await?;
     ensure!(
         listed == BEFORE + rest.runs,
         "{} runs were made, and the server lists {listed}",
@@ -106,7 +108,7 @@ pub(crate) async fn rest(rest: &Rest) -> anyhow::Result<AtRest> {
         let again = Own::start(Kind::Dev(&rest.dev), folder).await?;
         seen.restart = Some(begin.elapsed());
         let api = Api::login(&again.http, again.key()?).await?;
-        let listed = api.count(workflows::WAITING).await?;
+        let listed = waiting(&api).await?;
         ensure!(
             listed == BEFORE + rest.runs,
             "the server lists {listed} of {} runs after its start",
@@ -118,9 +120,20 @@ pub(crate) async fn rest(rest: &Rest) -> anyhow::Result<AtRest> {
     Ok(seen)
 }
 
+/// How many runs the server lists.
+async fn waiting(api: &Api) -> anyhow::Result<u64> {
+    let mut runs = 0;
+    for name in WAITING {
+        runs += api.count(name).await?;
+    }
+    Ok(runs)
+}
+
+/// Half of them wait for a time, half for a person.
 async fn make(api: &Api, runs: u64) -> anyhow::Result<()> {
-    let mut made = futures::stream::iter(0..runs)
-        .map(|_| api.accepted(workflows::WAITING))
+    let names = WAITING.into_iter().cycle();
+    let mut made = futures::stream::iter((0..runs).zip(names))
+        .map(|(_, name)| api.accepted(name))
         .buffer_unordered(IN_FLIGHT);
     while let Some(id) = made.next().await {
         id.context("a run that waits")?;

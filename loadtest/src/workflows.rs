@@ -50,8 +50,8 @@ pub(crate) const ALL: [Workflow; 5] = [ONE, TEN, HUNDRED, THOUSAND, FAN];
 /// One change that somebody must approve.
 pub(crate) const APPROVED: Workflow = workflow("loadtest-approved", Shape::Sequence(1));
 
-/// The workflow whose runs wait for a day.
-pub(crate) const WAITING: &str = "loadtest-waiting";
+/// The workflows whose runs wait for a day: one for a time, one for a person.
+pub(crate) const WAITING: [&str; 2] = ["loadtest-waiting", "loadtest-asking"];
 
 /// The hook that starts [`ONE`] for each alert.
 pub(crate) const HOOK: &str = "loadtest";
@@ -120,13 +120,23 @@ fn call(value: Value, agent_ms: u64) -> Value {
 
 /// The document of [`APPROVED`].
 pub(crate) fn approved() -> Value {
-    let with = json!({"key": "loadtest", "value": "changed"});
-    json!({"workflow": APPROVED.name, "steps": [{"id": "change", "uses": "demo/change", "with": with}]})
+    json!({"workflow": APPROVED.name, "steps": [change()]})
 }
 
-/// The document of [`WAITING`].
-pub(crate) fn waiting() -> Value {
-    json!({"workflow": WAITING, "steps": [{"id": "rest", "wait": "24h"}]})
+/// The documents of [`WAITING`].
+pub(crate) fn waiting() -> [Value; 2] {
+    let [rests, asks] = WAITING;
+    let mut asking = change();
+    asking["approval"] = json!({"timeout": "24h"});
+    [
+        json!({"workflow": rests, "steps": [{"id": "rest", "wait": "24h"}]}),
+        json!({"workflow": asks, "steps": [asking]}),
+    ]
+}
+
+fn change() -> Value {
+    let with = json!({"key": "loadtest", "value": "changed"});
+    json!({"id": "change", "uses": "demo/change", "with": with})
 }
 
 #[cfg(test)]
