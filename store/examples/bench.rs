@@ -124,7 +124,7 @@ async fn inline(seconds: u64) -> Result<(), Box<dyn std::error::Error>> {
     while Instant::now() < end {
         let some: Vec<Sample> = (0..100).map(|_| sample()).collect();
         let before = cpu();
-        for (record, events, _) in some.iter().flat_map(|run| &run.records) {
+        for (record, events) in some.iter().flat_map(|run| &run.records) {
             backend.journal.append(record, events).await?;
         }
         let after = cpu();
@@ -144,7 +144,7 @@ async fn make_runs(backend: &Backend, end: Instant, done: &AtomicU64) -> Latency
     let mut latency = Histogram::new(3).map_err(|e| e.to_string())?;
     while Instant::now() < end {
         let run = sample();
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             let asked = Instant::now();
             let appended = backend.journal.append(record, events).await;
             appended.map_err(|e| e.to_string())?;

@@ -47,7 +47,7 @@ impl Home {
         let home = Self::new();
         let (backend, handle) = home.open().expect("it is new");
         let run = Sample::whole(&Birth::number(1));
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             backend.journal.append(record, events).await?;
         }
         let tenant = Tenant::default();

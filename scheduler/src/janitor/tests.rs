@@ -70,7 +70,7 @@ async fn many_runs_are_archived_and_removed_in_steps_that_let_others_in_between(
     let (mut backend, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
     for number in 0..RUNS {
         let run = Sample::whole(&Birth::number(number));
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             backend
                 .journal
                 .append(record, events)

@@ -94,7 +94,7 @@ async fn an_archived_run_takes_no_append(mut world: World) -> Verdict {
     for _ in 0..2 {
         let journal = &world.backend.journal;
         refused!(Conflict, journal.append(run.last().0, run.last().1).await);
-        let (born, events, _) = &run.records[0];
+        let (born, events) = &run.records[0];
         refused!(Conflict, journal.append(born, events).await);
         same!(numbers(&journal.read(&run.key, 0).await?), [1, 2, 3]);
         world.restart();
@@ -250,7 +250,7 @@ async fn a_removed_run_is_never_created_again(mut world: World) -> Verdict {
     world.backend.archive.archive(&keys).await?;
     world.backend.archive.remove(&keys).await?;
     for _ in 0..2 {
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             refused!(Conflict, world.backend.journal.append(record, events).await);
         }
         must!(

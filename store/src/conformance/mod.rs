@@ -292,7 +292,7 @@ fn first(limit: usize) -> Page {
 
 /// Appends all records of a sample.
 async fn store(backend: &Backend, run: &sample::Sample) -> Result<(), Error> {
-    for (record, events, _) in &run.records {
+    for (record, events) in &run.records {
         backend.journal.append(record, events).await?;
     }
     Ok(())

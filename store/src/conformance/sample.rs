@@ -22,8 +22,8 @@ use engine::value::{INLINE_BYTES_MAX, Labels, Value};
 pub struct Sample {
     /// Which run.
     pub key: RunKey,
-    /// Its records so far, with their events and hashes.
-    pub records: Vec<(Encoded, Vec<Event>, Digest)>,
+    /// Its records so far, with their events.
+    pub records: Vec<(Encoded, Vec<Event>)>,
 }
 
 /// What a sample run is created with.
@@ -129,7 +129,7 @@ impl Sample {
     /// Never: a sample has at least one.
     #[must_use]
     pub fn last(&self) -> (&Encoded, &[Event]) {
-        let (record, events, _) = self.records.last().expect("it was born with one");
+        let (record, events) = self.records.last().expect("it was born with one");
         (record, events)
     }
 
@@ -139,7 +139,7 @@ impl Sample {
     /// Never: a sample has at least one.
     #[must_use]
     pub fn hash(&self) -> Digest {
-        self.records.last().expect("it was born with one").2
+        self.last().0.hash()
     }
 
     /// The next record, a second after the last.
@@ -204,6 +204,7 @@ impl Sample {
     fn add(&mut self, at: Timestamp, status: RunStatus, events: Vec<Event>) {
         let n = self.records.len() as u64 + 1;
         let tail = self.key.run.as_bytes()[15];
+        let last = self.records.last();
         let due = (!status.is_end()).then(|| Timestamp::from_millis(at.millis() + 60_000));
         let record = Record {
             format: FORMAT,
@@ -211,10 +212,7 @@ impl Sample {
             codec: 0,
             key: self.key.clone(),
             n,
-            prev_hash: self
-                .records
-                .last()
-                .map_or(Digest::ZERO, |(_, _, hash)| *hash),
+            prev_hash: last.map_or(Digest::ZERO, |(record, _)| record.hash()),
             at,
             nonce: Nonce((u128::from(n) << 8 | u128::from(tail)).to_be_bytes()),
             cause: Cause {
@@ -228,9 +226,7 @@ impl Sample {
             },
             payload: encode_events(&events),
         };
-        let record = Encoded::of(record);
-        let hash = record.hash();
-        self.records.push((record, events, hash));
+        self.records.push((Encoded::of(record), events));
     }
 }
 

@@ -117,7 +117,7 @@ async fn work_that_cannot_be_done_takes_no_other_along() -> Result<(), Error> {
     for number in 0..20 {
         // What was undone is done again: nothing of the first try may be remembered.
         let run = Sample::whole(&Birth::number(number));
-        for (record, events, _) in &run.records[..2] {
+        for (record, events) in &run.records[..2] {
             let append = backend.journal.append(record, events);
             let (stored, failed) = futures::join!(append, handle.core.write(wrong, |()| ()));
             stored?;
@@ -188,7 +188,7 @@ async fn a_damaged_row_of_the_deliveries_is_left_out_and_that_is_said() -> Resul
             ..Birth::number(number)
         });
         run.start();
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             backend.journal.append(record, events).await?;
         }
     }
@@ -213,7 +213,7 @@ async fn a_damaged_row_of_a_list_is_left_out_and_that_is_said() -> Result<(), Er
     for number in 1..=3 {
         let mut run = Sample::born(&Birth::number(number));
         run.start().ask(1, &Terms::default());
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             backend.journal.append(record, events).await?;
         }
     }

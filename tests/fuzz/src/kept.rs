@@ -108,7 +108,7 @@ impl Kept {
 
 async fn archived(backend: &Backend) -> RunKey {
     let run = Sample::whole(&Birth::number(1));
-    for (record, events, _) in &run.records {
+    for (record, events) in &run.records {
         let appended = backend.journal.append(record, events).await;
         appended.expect("it follows");
     }

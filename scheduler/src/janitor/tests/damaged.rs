@@ -68,7 +68,7 @@ async fn janitor(stuck: bool) -> (Janitor, [RunKey; 3]) {
     let (inner, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
     let runs = [1, 2, 3].map(|number| Sample::whole(&Birth::number(number)));
     for run in &runs {
-        for (record, events, _) in &run.records {
+        for (record, events) in &run.records {
             let append = inner.journal.append(record, events);
             append.await.expect("it follows");
         }

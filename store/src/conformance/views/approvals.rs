@@ -121,7 +121,7 @@ async fn asking_anew_is_another_approval(world: World) -> Verdict {
     run.close(ApprovalState::Withdrawn)
         .ask(2, &Terms::default());
     run.close(ApprovalState::Rejected);
-    for (record, events, _) in &run.records[3..] {
+    for (record, events) in &run.records[3..] {
         world.backend.journal.append(record, events).await?;
     }
     let states: Vec<_> = all(&world)
@@ -329,7 +329,7 @@ async fn approvals_are_listed_for_their_tenant(world: World) -> Verdict {
 async fn approvals_survive_archiving_and_a_restart(mut world: World) -> Verdict {
     let mut run = ask(&world, 1, &Terms::default()).await?;
     run.close(ApprovalState::Used).end(None);
-    for (record, events, _) in &run.records[3..] {
+    for (record, events) in &run.records[3..] {
         world.backend.journal.append(record, events).await?;
     }
     let before = all(&world).await?;

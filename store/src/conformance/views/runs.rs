@@ -80,7 +80,7 @@ async fn a_row_shows_what_the_journal_says(world: World) -> Verdict {
     };
     same!(only_row(&world).await?, expected);
     run.start().end(Some("timeout"));
-    for (record, events, _) in &run.records[1..] {
+    for (record, events) in &run.records[1..] {
         world.backend.journal.append(record, events).await?;
     }
     expected.version = 3;
@@ -106,7 +106,7 @@ async fn a_row_follows_its_run(world: World) -> Verdict {
         next.next(status, Vec::new());
     }
     next.end(None);
-    for (record, events, _) in &next.records[1..] {
+    for (record, events) in &next.records[1..] {
         world.backend.journal.append(record, events).await?;
         let row = only_row(&world).await?;
         same!((row.status, row.version), (record.summary.status, record.n));
@@ -157,7 +157,7 @@ async fn a_waiting_run_says_for_what(world: World) -> Verdict {
         Some("record_damaged"),
         None,
     ];
-    for ((record, events, _), reason) in run.records.iter().zip(reasons) {
+    for ((record, events), reason) in run.records.iter().zip(reasons) {
         world.backend.journal.append(record, events).await?;
         same!(
             (record.n, only_row(&world).await?.reason.as_deref()),
