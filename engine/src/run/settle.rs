@@ -11,8 +11,9 @@ use crate::time::Timestamp;
 
 /// A look-up's "not done" is believed so long after the call, for a request may still be travelling.
 const SETTLE: Duration = Duration::from_secs(5);
-/// So many look-ups in a row may not be able to tell; then a person is asked.
-const VAGUE_MAX: u32 = 5;
+/// So many look-ups in a row may not be able to tell, over a minute: an agent that is started anew is back by then, and
+/// so is what stands behind it. Then a person is asked.
+const VAGUE_MAX: u32 = 7;
 /// So many granted calls of a step may end without a known result; then it is not made again by itself.
 const UNANSWERED_MAX: usize = 5;
 
