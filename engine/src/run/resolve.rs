@@ -33,22 +33,7 @@ impl Draft<'_> {
                 format!("step {name} was tried again since: look what became of attempt {last}");
             return Err(Rejection::refused(Code::Conflict, message));
         }
-        if self.head().parked.is_some() && step.sure_after < self.head().restores {
-            // Whoever says so may have said it before the backup, and what was not made then may be made by now.
-            let message = format!(
-                "the run was restored from a backup and is parked: resume it, then look what became of step {name}"
-            );
-            return Err(Rejection::refused(Code::Conflict, message));
-        }
-        if let Some(over) = self
-            .over_elsewhere(step)
-            .filter(|over| !done && *over > self.now)
-        {
-            let message = format!(
-                "a call of step {name} that was made after the backup may be under way until {over}: look again after that"
-            );
-            return Err(Rejection::refused(Code::Conflict, message));
-        }
+        self.was_seen_in_this_life(step, *done)?;
         let permission = self
             .state
             .action(step)
@@ -80,6 +65,25 @@ impl Draft<'_> {
             self.dispatch(no);
         }
         self.advance()
+    }
+
+    /// Whoever says something of a restored run may have looked before the backup, or too early: what was not made then may
+    /// be made by now.
+    fn was_seen_in_this_life(&self, step: &Step, done: bool) -> Decided {
+        let name = &step.name;
+        let over = self.over_elsewhere(step).filter(|over| *over > self.now);
+        let why = if self.head().parked.is_some() && step.sure_after < self.head().restores {
+            format!(
+                "the run was restored from a backup and is parked: resume it, then look what became of step {name}"
+            )
+        } else if let (false, Some(over)) = (done, over) {
+            format!(
+                "a call of step {name} that was made after the backup may be under way until {over}: look again after that"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Rejection::refused(Code::Conflict, why))
     }
 
     fn find(&self, name: &str) -> Decided<&Step> {

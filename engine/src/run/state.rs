@@ -179,8 +179,7 @@ pub struct Step {
     pub unknown_wait: Duration,
     /// The first of the calls that `unknown_since` is about.
     pub unknown_from: Option<Attempt>,
-    /// After so many restores of the run somebody looked what had become of the step. Fewer than there were: it may
-    /// have been done after the backup.
+    /// After so many restores somebody looked what became of it. Fewer than there were: it may have been done since.
     pub sure_after: u32,
     /// What it answered.
     pub output: Option<Value>,
