@@ -61,6 +61,20 @@ fn gone_on(action: &str, stage: &str) -> Bench {
     bench
 }
 
+/// Let go on as soon as it was restored, when its last call might have been made a moment ago; and when that was.
+fn gone_on_at_once(action: &str, stage: &str) -> (Bench, Timestamp) {
+    let mut bench = change(action, stage);
+    bench.now = Timestamp::from_millis(bench.now.millis() + ALMOST_SETTLED_MS);
+    bench.restore();
+    let restored_at = bench.now;
+    bench.resume();
+    if stage == "asked" {
+        bench.decide("a", "erik", true).expect("may");
+    }
+    bench.later(2_000);
+    (bench, restored_at)
+}
+
 fn is_look_up(bench: &Bench) -> bool {
     matches!(bench.step("a").at, At::Dispatched { look_up: true, .. })
 }
@@ -102,15 +116,7 @@ fn a_change_that_can_be_looked_up_is_looked_up_before_it_is_made() {
 #[test]
 fn not_done_is_not_believed_while_a_call_of_the_life_before_may_be_under_way() {
     for stage in STAGES {
-        let mut bench = change("found", stage);
-        bench.now = Timestamp::from_millis(bench.now.millis() + ALMOST_SETTLED_MS);
-        bench.restore();
-        let restored_at = bench.now;
-        bench.resume();
-        if stage == "asked" {
-            bench.decide("a", "erik", true).expect("may");
-        }
-        bench.later(2_000);
+        let (mut bench, restored_at) = gone_on_at_once("found", stage);
         assert!(is_look_up(&bench), "{stage}: it may be done already");
         bench
             .report("a", Outcome::LookedUpNotDone)
@@ -132,14 +138,7 @@ fn not_done_is_not_believed_while_a_call_of_the_life_before_may_be_under_way() {
 #[test]
 fn not_done_is_not_heard_while_a_call_of_the_life_before_may_be_under_way() {
     for stage in STAGES {
-        let mut bench = change("change", stage);
-        bench.now = Timestamp::from_millis(bench.now.millis() + ALMOST_SETTLED_MS);
-        bench.restore();
-        bench.resume();
-        if stage == "asked" {
-            bench.decide("a", "erik", true).expect("may");
-        }
-        bench.later(2_000);
+        let (mut bench, _) = gone_on_at_once("change", stage);
         assert_eq!(bench.status("a"), StepStatus::InDoubt, "{stage}");
         let resolve = |done| Command::Resolve {
             step: "a".to_owned(),
