@@ -130,14 +130,14 @@ impl Ground {
 
     /// The queues are lost, and nothing else.
     pub(crate) fn lose_jobs(&self) {
-        self.jobs.put(self.another().jobs);
+        self.jobs.put(self.emptied().0);
     }
 
     /// Checkpoints are lost, and nothing else.
     pub(crate) fn lose_memory(&self) {
         let mut old = self.old_memory.lock().expect("nobody panics with it");
         *old = Some(self.memory.get());
-        self.memory.put(self.another().memory);
+        self.memory.put(self.emptied().1);
     }
 
     /// What was lost is back, and what came after it is gone.
@@ -157,10 +157,10 @@ impl Ground {
         self.damaged.lock().insert(key.clone());
     }
 
-    fn another(&self) -> Backend {
-        let options = options(&self.clock, &self.random);
-        let (backend, _) = Embedded::inline(Place::Memory, options).expect("memory is free");
-        backend
+    fn emptied(&self) -> (Arc<dyn Jobs>, Arc<dyn Memory>) {
+        let open = self.open.lock().expect("nobody panics with it");
+        let handle = open.1.as_ref().expect("it is only taken to be put back");
+        handle.emptied()
     }
 }
 

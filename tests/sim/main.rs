@@ -42,3 +42,8 @@ mod workflows;
 mod world;
 
 use mirastack_tests::dice;
+use tikv_jemallocator::Jemalloc;
+
+/// The server's own. Seeds take a tenth less time with it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;

@@ -56,7 +56,7 @@ pub use self::restore::Restoring;
 use self::room::Full;
 pub use self::room::Room;
 use self::views::Lag;
-use crate::Backend;
+use crate::{Backend, Jobs, Memory};
 
 /// The backend of one machine.
 #[derive(Debug)]
@@ -175,20 +175,27 @@ impl Handle {
         None
     }
 
+    /// Queues and memory as they are after a crash, empty. For the simulation, which loses nothing else.
+    #[must_use]
+    pub fn emptied(&self) -> (Arc<dyn Jobs>, Arc<dyn Memory>) {
+        let options = &self.core.options;
+        let jobs = jobs::Queues::new(Arc::clone(&options.random));
+        let memory = memory::Cache::new(Arc::clone(&options.clock), options.memory_bytes);
+        (Arc::new(jobs), Arc::new(memory))
+    }
+
     fn backend(&self) -> Backend {
         let core = &self.core;
         let options = &core.options;
+        let (jobs, memory) = self.emptied();
         Backend {
             journal: Arc::new(journal::Journals(Arc::clone(core))),
             archive: Arc::new(archive::Archived(Arc::clone(core))),
             keys: Arc::new(keys::Keys(Arc::clone(core))),
             inbox: Arc::new(inbox::Inboxes(Arc::clone(core))),
-            jobs: Arc::new(jobs::Queues::new(Arc::clone(&options.random))),
+            jobs,
             registry: Arc::new(registry::Definitions(Arc::clone(core))),
-            memory: Arc::new(memory::Cache::new(
-                Arc::clone(&options.clock),
-                options.memory_bytes,
-            )),
+            memory,
             blobs: Arc::new(blobs::Values(Arc::clone(core))),
             views: Arc::new(views::Lists::new(Arc::clone(core))),
             live: Arc::<live::Topics>::clone(&core.live),
