@@ -23,6 +23,9 @@ use crate::figures;
 const BLOBS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// It rests at least so long between two batches.
 const REST_MIN: Duration = Duration::from_millis(10);
+/// So many batches of one part, then the others have their turn: what comes in as fast as it is worked off must not keep
+/// everything else.
+const TURN: usize = 50;
 /// So often a key is read again because somebody else changed it.
 const KEY_TRIES: u32 = 16;
 
@@ -49,26 +52,46 @@ impl Janitor {
     }
 
     async fn rounds(&self) {
+        let every = Duration::from_millis(self.config.janitor_every.millis());
         loop {
-            sleep(Duration::from_millis(self.config.janitor_every.millis())).await;
-            self.round().await;
+            sleep(every).await;
+            while self.round().await == Progress::More {
+                sleep(REST_MIN).await;
+            }
         }
     }
 
     /// Each part by itself: what one cannot do must not keep the others from theirs.
-    async fn round(&self) {
-        failed("archive", self.archive().await);
-        failed("remove", self.remove_expired().await);
+    async fn round(&self) -> Progress {
         let now = self.backend.clock.now();
         let old = earlier(now, BLOBS_KEPT_MS);
         let max = self.config.janitor_batch;
-        let blobs = self.batches(|| self.backend.blobs.sweep(old, max));
-        failed("sweep values", blobs.await);
-        let keys = self.batches(|| self.backend.keys.sweep(now, max));
-        failed("sweep keys", keys.await);
+        let parts = [
+            ("archive", self.archive().await),
+            ("remove", self.remove_expired().await),
+            (
+                "sweep values",
+                self.batches(|| self.backend.blobs.sweep(old, max)).await,
+            ),
+            (
+                "sweep keys",
+                self.batches(|| self.backend.keys.sweep(now, max)).await,
+            ),
+        ];
+        let mut progress = Progress::Done;
+        for (part, outcome) in parts {
+            match outcome {
+                Ok(Progress::More) => progress = Progress::More,
+                Ok(Progress::Done) => {}
+                Err(error) => {
+                    tracing::warn!(%error, part, "the janitor tries again in the next round");
+                }
+            }
+        }
+        progress
     }
 
-    async fn archive(&self) -> Result<(), Error> {
+    async fn archive(&self) -> Result<Progress, Error> {
         self.batches(|| async {
             let now = self.backend.clock.now();
             let before = earlier(now, self.config.archive_after.millis());
@@ -83,7 +106,7 @@ impl Janitor {
         .await
     }
 
-    async fn remove_expired(&self) -> Result<(), Error> {
+    async fn remove_expired(&self) -> Result<Progress, Error> {
         self.batches(|| async {
             let now = self.backend.clock.now();
             let retention = Retention {
@@ -153,26 +176,28 @@ impl Janitor {
         Err(Error::Unavailable(why))
     }
 
-    /// Works in batches until one is not full.
+    /// Works in batches until one is not full, or its turn is over.
     async fn batches<F: Future<Output = Result<usize, Error>>>(
         &self,
         mut work: impl FnMut() -> F,
-    ) -> Result<(), Error> {
-        loop {
+    ) -> Result<Progress, Error> {
+        for _ in 0..TURN {
             let since = Instant::now();
             let done = work().await?;
             if done < self.config.janitor_batch {
-                return Ok(());
+                return Ok(Progress::Done);
             }
             sleep(since.elapsed().max(REST_MIN)).await;
         }
+        Ok(Progress::More)
     }
 }
 
-fn failed(part: &str, outcome: Result<(), Error>) {
-    if let Err(error) = outcome {
-        tracing::warn!(%error, part, "the janitor tries again in the next round");
-    }
+/// Whether a part has done all there was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    Done,
+    More,
 }
 
 fn earlier(now: Timestamp, ms: u64) -> Timestamp {

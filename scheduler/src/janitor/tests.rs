@@ -63,12 +63,12 @@ impl Archive for Watched {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn many_runs_are_archived_and_removed_in_steps_that_let_others_in_between() {
+/// A store in which so many runs have ended an hour ago.
+async fn ended(runs: u64) -> (Backend, store::Handle) {
     let clock: Arc<HandClock> = Arc::default();
     let options = Options::new(Arc::<HandClock>::clone(&clock), Arc::new(SystemRandom));
-    let (mut backend, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
-    for number in 0..RUNS {
+    let (backend, handle) = Embedded::inline(Place::Memory, options).expect("in memory");
+    for number in 0..runs {
         let run = Sample::whole(&Birth::number(number));
         for (record, events) in &run.records {
             backend
@@ -78,14 +78,20 @@ async fn many_runs_are_archived_and_removed_in_steps_that_let_others_in_between(
                 .expect("it follows");
         }
     }
+    clock.set(Timestamp::from_millis(
+        Birth::number(runs).at.millis() + 3_600_000,
+    ));
+    (backend, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_runs_are_archived_and_removed_in_steps_that_let_others_in_between() {
+    let (mut backend, _handle) = ended(RUNS).await;
     let watched = Arc::new(Watched {
         inner: backend.archive.clone(),
         work: Mutex::default(),
     });
     backend.archive = Arc::<Watched>::clone(&watched);
-    clock.set(Timestamp::from_millis(
-        Birth::number(RUNS).at.millis() + 3_600_000,
-    ));
     let config = Config {
         janitor_batch: BATCH,
         keep_runs: 100,
@@ -96,4 +102,33 @@ async fn many_runs_are_archived_and_removed_in_steps_that_let_others_in_between(
     watched.must_be_in_steps(RUNS);
     janitor.remove_expired().await.expect("it answers");
     watched.must_be_in_steps(RUNS - 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_end_as_fast_as_they_are_archived_do_not_keep_the_others_from_being_removed() {
+    let more_than_a_turn = TURN as u64 + 10;
+    let (backend, _handle) = ended(more_than_a_turn).await;
+    let archive = backend.archive.clone();
+    let config = Config {
+        janitor_batch: 1,
+        keep_runs: 0,
+        ..Config::default()
+    };
+    let janitor = Janitor::new(config, backend);
+    let now = janitor.backend.clock.now();
+    assert_eq!(janitor.round().await, Progress::More);
+    let left = archive.ended(now, RUNS as usize).await.expect("it answers");
+    assert_eq!(left.len(), 10, "one turn");
+    let all = Retention {
+        before: now,
+        number: 0,
+    };
+    let kept = archive
+        .expired(all, RUNS as usize)
+        .await
+        .expect("it answers");
+    assert_eq!(kept, [], "what was archived was removed in the same round");
+    assert_eq!(janitor.round().await, Progress::Done);
+    let left = archive.ended(now, RUNS as usize).await.expect("it answers");
+    assert_eq!(left, [], "the next round has done the rest");
 }
