@@ -45,8 +45,9 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = i64::try_from(self.0).unwrap_or(i64::MAX);
-        let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+        // Of milliseconds, jiff takes none of the last second of its range.
+        let ms = i128::from(self.0);
+        let time = jiff::Timestamp::from_nanosecond(ms * 1_000_000).unwrap_or(jiff::Timestamp::MAX);
         write!(f, "{time:.3}")
     }
 }
@@ -99,6 +100,11 @@ mod tests {
         assert_eq!(
             "1969-12-31T23:59:59Z".parse::<Timestamp>(),
             Err(BadTimestamp)
+        );
+        let last = "9999-12-30T22:00:00.990Z";
+        assert_eq!(
+            last.parse().map(|time: Timestamp| time.to_string()),
+            Ok(last.to_owned())
         );
     }
 }

@@ -41,10 +41,7 @@ impl Draft<'_> {
 
     fn begin_step(&mut self, no: StepNo) -> Decided {
         if self.head().halted && !crate::planted!("forward_after_cancel") {
-            self.emit(Event::StepSkipped {
-                step: no,
-                reason: SkipReason::Stopped,
-            });
+            self.pass_over(no);
             return Ok(());
         }
         match self.try_to_begin(no) {

@@ -13,7 +13,8 @@ impl Draft<'_> {
         if_unchanged: bool,
     ) -> Decided {
         let head = self.head();
-        if if_unchanged && head.changed {
+        // What a restored run has changed since its backup, nobody here knows.
+        if if_unchanged && (head.changed || head.restores > 0) {
             return Ok(());
         }
         if head.cancelled && (head.halted || head.section == Section::Steps) {

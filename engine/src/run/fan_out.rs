@@ -100,18 +100,19 @@ impl Draft<'_> {
         Ok(keys)
     }
 
+    /// Whether the step, or each of its items, changes something.
+    pub(super) fn is_change(&self, no: StepNo) -> bool {
+        let StepKind::Uses { action, .. } = &self.written(no).step.kind else {
+            return false;
+        };
+        let mut actions = self.head().created.actions.iter();
+        let pinned = actions.find(|a| a.name == *action);
+        pinned.is_some_and(|a| a.permission > Permission::Read)
+    }
+
     /// One approval covers all items: their calls are fixed now.
     fn ask_for_items(&mut self, no: StepNo, items: &[Json], keys: &[String]) -> Result<(), Fail> {
-        let StepKind::Uses { action, .. } = &self.written(no).step.kind else {
-            return Ok(());
-        };
-        let pinned = self
-            .head()
-            .created
-            .actions
-            .iter()
-            .find(|a| a.name == *action);
-        if items.is_empty() || pinned.is_none_or(|a| a.permission == Permission::Read) {
+        if items.is_empty() || !self.is_change(no) {
             return Ok(());
         }
         if items.len() > CALLS_MAX {

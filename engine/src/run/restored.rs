@@ -5,7 +5,7 @@
 
 use crate::code::Code;
 use crate::duration::Duration;
-use crate::event::{Event, Failure};
+use crate::event::{Event, Failure, SkipReason, StepStatus};
 use crate::id::StepNo;
 use crate::run::Run;
 use crate::run::draft::{Draft, failure};
@@ -77,9 +77,28 @@ impl Draft<'_> {
     /// Whether a change was made, perhaps, after the backup that the run was restored from.
     pub(super) fn may_have_been_made(&self, no: StepNo) -> bool {
         let step = self.step(no);
-        // Of a fan-out it is its items that change something, and its consent is theirs.
-        let changes = self.state.changes(step) || step.fan_out.is_some() && step.at == At::Approval;
-        step.sure_after < self.head().restores && changes
+        if step.sure_after == self.head().restores {
+            return false;
+        }
+        match step.at {
+            // A stopped run never begins it; where it begins, its call is looked at first.
+            At::Nothing if step.call.is_none() => self.head().halted && self.is_change(no),
+            // Of a fan-out it is its items that change something, and its consent is theirs.
+            At::Approval if step.fan_out.is_some() => true,
+            At::Items => {
+                let left = step.fan_out.as_ref().map(|f| f.steps.len() < f.keys.len());
+                left == Some(true) && self.is_change(no)
+            }
+            At::Nothing
+            | At::Wait { .. }
+            | At::Prepared
+            | At::Approval
+            | At::Dispatched { .. }
+            | At::Granted { .. }
+            | At::Retry { .. }
+            | At::Settlement { .. }
+            | At::Doubt => self.state.changes(step),
+        }
     }
 
     /// Finds out whether it was, or asks a person.
@@ -95,6 +114,19 @@ impl Draft<'_> {
                 no,
                 "the run was restored from a backup, and the change may have been made after that",
             );
+        }
+    }
+
+    /// A stopped run does not begin the step. What is not known to be undone must not look as if it were.
+    pub(super) fn pass_over(&mut self, no: StepNo) {
+        if self.may_have_been_made(no) {
+            let message = "the run was stopped before this step was begun";
+            self.end_step(no, StepStatus::InDoubt, failure(Code::Cancelled, message));
+        } else {
+            self.emit(Event::StepSkipped {
+                step: no,
+                reason: SkipReason::Stopped,
+            });
         }
     }
 

@@ -60,6 +60,10 @@ impl Draft<'_> {
             self.emit(Event::RunStarted {
                 vars: BTreeMap::new(),
             });
+            // Nothing was begun, unless it was after a backup.
+            if self.head().restores > 0 {
+                self.add_steps(Section::Steps);
+            }
         }
         self.advance()
     }

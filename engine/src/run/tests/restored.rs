@@ -260,6 +260,57 @@ fn a_cancelled_run_ends_with_its_doubts() {
 }
 
 #[test]
+fn what_a_cancelled_run_had_not_begun_may_have_been_made_after_the_backup() {
+    let text = "workflow: w\nsteps: [{ id: r, uses: demo/read, with: { key: k } }, { id: a, uses: demo/change, with: { key: k } }]\n";
+    for is_started in [true, false] {
+        let mut bench = Bench::new(text, json!({}));
+        if is_started {
+            bench.wake();
+        }
+        bench.restore();
+        bench.cancel();
+        assert_eq!(bench.status("a"), StepStatus::InDoubt, "{is_started}");
+        assert_ne!(bench.status("r"), StepStatus::InDoubt, "{is_started}");
+        assert_eq!(bench.run_status(), RunStatus::Cancelled, "{is_started}");
+    }
+}
+
+#[test]
+fn what_a_cancelled_fan_out_had_not_begun_may_have_been_made_after_the_backup() {
+    let items = |action: &str, begun: bool| {
+        let text = format!(
+            "workflow: w\nsteps: [{{ id: a, uses: demo/{action}, for_each: \"['x', 'y', 'z']\", max_parallel: 1, with: {{ key: \"${{{{ item }}}}\" }} }}]\n"
+        );
+        let mut bench = Bench::started(&text, json!({}));
+        if begun {
+            bench.decide("a", "erik", true).expect("may");
+        }
+        bench.restore();
+        bench.cancel();
+        assert_eq!(bench.run_status(), RunStatus::Cancelled);
+        bench
+    };
+    for begun in [true, false] {
+        let changed = items("change", begun);
+        assert_eq!(changed.status("a"), StepStatus::InDoubt, "{begun}");
+    }
+    assert_eq!(items("read", false).status("a"), StepStatus::Cancelled);
+}
+
+#[test]
+fn an_alert_that_resolves_cancels_no_restored_run() {
+    let text = "workflow: w\nsteps: [{ id: a, uses: demo/change, with: { key: k } }]\n";
+    let mut bench = Bench::started(text, json!({}));
+    bench.restore();
+    bench.must(Command::Cancel {
+        who: principal("alerts"),
+        reason: None,
+        if_unchanged: true,
+    });
+    assert_eq!(bench.run_status(), RunStatus::Parked);
+}
+
+#[test]
 fn a_consent_refused_after_the_restore_may_have_been_given_and_used_before() {
     for (on_reject, expires) in [("stop", false), ("stop", true), ("skip", false)] {
         let text = format!(
