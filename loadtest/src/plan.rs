@@ -106,11 +106,17 @@ pub(crate) fn scenarios(rate: Option<u32>) -> Vec<Scenario> {
     let Some(rate) = rate else {
         return SCENARIOS.to_vec();
     };
-    let open = |by| Scenario {
+    let open = |workflow, by, until, rate| Scenario {
         pace: Pace::PerSecond(rate),
-        ..scenario(workflows::ONE, by, Until::Done, 1)
+        ..scenario(workflow, by, until, 1)
     };
-    vec![open(By::Hook), open(By::Api)]
+    vec![
+        open(workflows::ONE, By::Hook, Until::Accepted, rate),
+        open(workflows::ONE, By::Hook, Until::Done, rate),
+        open(workflows::ONE, By::Api, Until::Done, rate),
+        // As many steps a second.
+        open(workflows::TEN, By::Api, Until::Done, (rate / 10).max(1)),
+    ]
 }
 
 /// All closed loops, in the order in which they are measured: the quiet ones first.

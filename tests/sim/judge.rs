@@ -15,6 +15,7 @@ use engine::principal::{Principal, Role};
 use engine::record::{Encoded, Record};
 use engine::run::{Run, Stamp};
 use engine::time::Timestamp;
+use store::port::RunRow;
 use tokio::sync::Notify;
 
 use crate::invariant::{Invariant, all};
@@ -76,6 +77,8 @@ pub(crate) enum Moment<'a> {
     Stopped { why: &'a str },
     /// Nothing has gone wrong since.
     Calm { since: Timestamp },
+    /// What the list of all runs shows at the end.
+    Listed { rows: &'a [RunRow] },
     /// Nothing happens any more, and nothing went wrong for a long time.
     End,
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backup;
 use crate::weather::Fault;
-use crate::world::World;
+use crate::world::{Plot, World};
 
 /// One life of a role or of a whole process. Whoever is dead does nothing any more, wherever it was.
 #[derive(Debug)]
@@ -161,6 +161,9 @@ impl Gate {
     pub(crate) async fn effect(&self, name: &'static str) {
         let effects = self.life.effects.fetch_add(1, Ordering::Relaxed) + 1;
         backup::effect(&self.world, &self.life);
+        if let Plot::Told(told) = &self.world.plot {
+            told.effect();
+        }
         if self.life.crash == Crash::Effects(effects) {
             self.world.note(format_args!("effect {effects}: {name}"));
             self.crash().await;

@@ -10,7 +10,7 @@ use crate::seeds::on_all_cores;
 use crate::simulation::simulate;
 
 /// Each defect, with the invariant that must catch it.
-const DEFECTS: [(&str, &str); 22] = [
+const DEFECTS: [(&str, &str); 25] = [
     ("accept_before_commit", "conservation"),
     ("approval_used_twice", "authority"),
     ("archived_started_again", "legal states"),
@@ -25,6 +25,7 @@ const DEFECTS: [(&str, &str); 22] = [
     ("forward_after_cancel", "cancel"),
     ("grant_without_intent", "write-ahead order"),
     ("joined_twice", "dependencies"),
+    ("list_row_lost", "lists"),
     ("missing_value_passed", "values"),
     ("parked_stops_others", "poison"),
     ("question_outlives_attempt", "questions"),
@@ -32,6 +33,8 @@ const DEFECTS: [(&str, &str); 22] = [
     ("second_record_expects_none", "legal states"),
     ("timer_lost", "time"),
     ("told_before_append", "conservation"),
+    ("tried_again_after_cancel", "cancel"),
+    ("tried_for_ever", "bounds"),
     ("window_exceeded", "bounds"),
 ];
 /// Those that no simulation can catch: what is in memory needs no disk. Cuts of the power do (`tests/chaos`).

@@ -89,6 +89,10 @@ impl Archive for Gated<dyn Archive> {
     }
 
     async fn archive(&self, runs: &[RunKey]) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, runs) = (self.inner.clone(), runs.to_vec());
+            async move { drop(inner.archive(&runs).await) }
+        });
         let call = || self.inner.archive(runs);
         self.gate.change("archive.archive", call).await
     }
@@ -99,6 +103,10 @@ impl Archive for Gated<dyn Archive> {
     }
 
     async fn remove(&self, runs: &[RunKey]) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, runs) = (self.inner.clone(), runs.to_vec());
+            async move { drop(inner.remove(&runs).await) }
+        });
         let call = || self.inner.remove(runs);
         self.gate.change("archive.remove", call).await
     }
@@ -177,6 +185,10 @@ impl Inbox for Gated<dyn Inbox> {
     }
 
     async fn settle(&self, shard: Shard, sequences: &[u64]) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, sequences) = (self.inner.clone(), sequences.to_vec());
+            async move { drop(inner.settle(shard, &sequences).await) }
+        });
         let call = || self.inner.settle(shard, sequences);
         self.gate.change("inbox.settle", call).await
     }
@@ -210,6 +222,10 @@ impl Jobs for Gated<dyn Jobs> {
     }
 
     async fn say(&self, shard: Shard, word: Word) -> Result<Answer, Error> {
+        self.gate.late(|| {
+            let (inner, word) = (self.inner.clone(), word.clone());
+            async move { drop(inner.say(shard, word).await) }
+        });
         let call = || self.inner.say(shard, word.clone());
         match word {
             Word::InHand { .. } => self.gate.call("jobs.in_hand", call).await,
@@ -257,6 +273,10 @@ impl Registry for Gated<dyn Registry> {
     }
 
     async fn delete(&self, key: &str, revision: u64) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, key) = (self.inner.clone(), key.to_owned());
+            async move { drop(inner.delete(&key, revision).await) }
+        });
         let call = || self.inner.delete(key, revision);
         self.gate.change("registry.delete", call).await
     }
@@ -284,6 +304,10 @@ impl Memory for Gated<dyn Memory> {
     }
 
     async fn remove(&self, key: &str) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, key) = (self.inner.clone(), key.to_owned());
+            async move { drop(inner.remove(&key).await) }
+        });
         let call = || self.inner.remove(key);
         self.gate.change("memory.remove", call).await
     }
@@ -344,11 +368,20 @@ impl Views for Gated<dyn Views> {
     }
 
     async fn note_delivery(&self, tenant: &Tenant, delivery: &Delivery) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, tenant) = (self.inner.clone(), tenant.clone());
+            let delivery = delivery.clone();
+            async move { drop(inner.note_delivery(&tenant, &delivery).await) }
+        });
         let call = || self.inner.note_delivery(tenant, delivery);
         self.gate.change("views.note_delivery", call).await
     }
 
     async fn note_damaged(&self, key: &RunKey, what: &str) -> Result<(), Error> {
+        self.gate.late(|| {
+            let (inner, key, what) = (self.inner.clone(), key.clone(), what.to_owned());
+            async move { drop(inner.note_damaged(&key, &what).await) }
+        });
         let call = || self.inner.note_damaged(key, what);
         self.gate.change("views.note_damaged", call).await
     }
@@ -356,10 +389,18 @@ impl Views for Gated<dyn Views> {
 
 impl Live for Gated<dyn Live> {
     fn publish(&self, topic: Topic, news: News) {
-        let lost = self.gate.world.weather.fault().not_done;
-        if !lost && !self.gate.life.is_dead() {
-            self.inner.publish(topic, news);
+        let fault = self.gate.world.weather.fault();
+        if fault.not_done || self.gate.life.is_dead() {
+            return;
         }
+        self.gate.late(|| {
+            let (inner, topic, news) = (self.inner.clone(), topic.clone(), news.clone());
+            async move { inner.publish(topic, news) }
+        });
+        if fault.twice {
+            self.inner.publish(topic.clone(), news.clone());
+        }
+        self.inner.publish(topic, news);
     }
 
     fn subscribe(&self, topic: Topic) -> Subscription {

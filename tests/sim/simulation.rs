@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine::id::Tenant;
+use store::port::{Page, RunFilter, RunRow};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -175,7 +177,21 @@ async fn to_the_end(world: &Arc<World>, tasks: &mut JoinSet<()>) {
             break;
         }
     }
+    let rows = listed(world).await;
+    world.see(&Moment::Listed { rows: &rows });
     world.see(&Moment::End);
+}
+
+/// The list of all runs.
+async fn listed(world: &World) -> Vec<RunRow> {
+    let (tenant, all) = (Tenant::default(), RunFilter::default());
+    let page = Page {
+        limit: 1_000,
+        after: None,
+    };
+    let views = world.ground.backend().views;
+    let listed = views.runs(&tenant, &all, &page).await;
+    listed.expect("nothing goes wrong any more").items
 }
 
 pub(crate) fn is_open(world: &World) -> bool {

@@ -135,7 +135,8 @@ impl Draft<'_> {
     fn ends_at_once(&mut self, no: StepNo) -> bool {
         let step = self.step(no);
         match &step.at {
-            At::Wait { .. } | At::Prepared | At::Approval | At::Retry { .. } => true,
+            At::Retry { .. } => !crate::planted!("tried_again_after_cancel"),
+            At::Wait { .. } | At::Prepared | At::Approval => true,
             At::Dispatched { look_up, .. } => !look_up,
             At::Items => step.fan_out.as_ref().is_none_or(|f| f.running == 0),
             At::Doubt => {

@@ -1,6 +1,6 @@
 //! Canonical plans: each is carried out once as it is meant, and then once for each of its effects, after which somebody
 //! dies. Whoever it was, the plan ends as it must. And once for each effect with a backup made after it, and restored
-//! when the plan has ended (`CRASH=backup:3`).
+//! when the plan has ended (`CRASH=backup:3`), and with somebody who cancels the run after it (`CRASH=cancel:3`).
 //!
 //! ```text
 //! PLAN=approved CRASH=process-1:17 TRACE=1 cargo test -p mirastack-tests --test sim canonical -- --nocapture
@@ -49,7 +49,7 @@ fn every_plan_ends_as_it_must_whoever_dies_after_whichever_effect() {
         .zip(&played)
         .flat_map(|(scene, played)| {
             let mut scenes = scene.with_crashes(&played.effects);
-            scenes.extend(scene.with_backups(&played.effects));
+            scenes.extend(scene.with_backups_and_cancels(&played.effects));
             scenes
         })
         .filter(|scene| crash.as_ref().is_none_or(|crash| *crash == scene.crash()))
@@ -67,15 +67,19 @@ fn every_plan_ends_as_it_must_whoever_dies_after_whichever_effect() {
             ))
         })
         .collect();
-    let (deaths, backups): (Vec<&Scene>, Vec<&Scene>) =
-        crashes.iter().partition(|scene| scene.is_death());
+    let count = |kind: &str| {
+        crashes
+            .iter()
+            .filter(|s| s.crash().starts_with(kind))
+            .count()
+    };
+    let (backups, cancels) = (count("backup:"), count("cancel:"));
     let plans: BTreeSet<&str> = plain.iter().map(|scene| scene.plan().name).collect();
     println!(
-        "{} plans in {} settings, {} deaths and {} restored backups after an effect",
+        "{} plans in {} settings; after an effect {} deaths, {backups} restored backups, {cancels} cancels",
         plans.len(),
         plain.len(),
-        deaths.len(),
-        backups.len()
+        crashes.len() - backups - cancels,
     );
     let shown = complaints.iter().take(200).cloned().collect::<Vec<_>>();
     assert!(

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use engine::event::StepStatus;
+use engine::event::{RunStatus, SkipReason, StepStatus};
 use engine::principal::Permission;
 use engine::run::{Run, Step};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::people::{carry_on, follow, look_after_doubts, the_run};
+use super::people::{Does, When, carry_on, follow, look_after_doubts, the_run};
 use super::plan::{Kind, Plan};
 use super::plans::PLANS;
 use crate::client::{Request, ask};
@@ -38,6 +40,8 @@ pub(crate) struct Scene {
     dies: Option<(String, u64)>,
     /// After so many effects a backup is made; everything else is lost when the plan has ended, and the backup restored.
     backup: Option<u64>,
+    /// After so many effects somebody cancels the run.
+    cancel: Option<u64>,
 }
 
 /// What came of a scene.
@@ -47,10 +51,13 @@ pub(crate) struct Played {
     pub(crate) complaint: Option<String>,
 }
 
-/// Who dies is told.
+/// Who dies is told, and when somebody cancels.
 pub(crate) struct Told {
     dies: Option<(String, u64)>,
     lives: Mutex<Vec<Arc<Life>>>,
+    /// Effects until the cancel.
+    left: AtomicU64,
+    cancel: Notify,
 }
 
 impl Told {
@@ -64,6 +71,13 @@ impl Told {
     pub(crate) fn born(&self, life: &Arc<Life>) {
         let mut lives = self.lives.lock().expect("nobody panics with it");
         lives.push(life.clone());
+    }
+
+    /// One more effect has been.
+    pub(crate) fn effect(&self) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.cancel.notify_one();
+        }
     }
 
     fn effects(&self) -> BTreeMap<String, u64> {
@@ -82,6 +96,7 @@ impl Scene {
             together,
             dies: None,
             backup: None,
+            cancel: None,
         };
         plans.map(scene).collect()
     }
@@ -98,32 +113,34 @@ impl Scene {
         deaths.map(scene).collect()
     }
 
-    /// The same, with a backup after each effect that the one process had.
-    pub(crate) fn with_backups(&self, effects: &BTreeMap<String, u64>) -> Vec<Self> {
+    /// The same, with a backup, and with a cancel, after each effect that the one process had.
+    pub(crate) fn with_backups_and_cancels(&self, effects: &BTreeMap<String, u64>) -> Vec<Self> {
         let effects = match self.together {
             true => effects.values().sum(),
             false => 0,
         };
-        let scene = |backup| Self {
-            backup: Some(backup),
+        let backup = |n| Self {
+            backup: Some(n),
             ..self.clone()
         };
-        (1..=effects).map(scene).collect()
+        let cancel = |n| Self {
+            cancel: Some(n),
+            ..self.clone()
+        };
+        (1..=effects).flat_map(|n| [backup(n), cancel(n)]).collect()
     }
 
     pub(crate) fn plan(&self) -> &'static Plan {
         &PLANS[self.plan]
     }
 
-    pub(crate) fn is_death(&self) -> bool {
-        self.dies.is_some()
-    }
-
+    /// Who or what comes in between, and after which effect.
     pub(crate) fn crash(&self) -> String {
-        match (&self.dies, self.backup) {
-            (Some((who, effect)), _) => format!("{who}:{effect}"),
-            (None, Some(effect)) => format!("backup:{effect}"),
-            (None, None) => String::new(),
+        match (&self.dies, self.backup, self.cancel) {
+            (Some((who, effect)), ..) => format!("{who}:{effect}"),
+            (None, Some(effect), _) => format!("backup:{effect}"),
+            (None, None, Some(effect)) => format!("cancel:{effect}"),
+            (None, None, None) => String::new(),
         }
     }
 
@@ -167,6 +184,8 @@ async fn playing(scene: &Scene, print: bool) -> Played {
     let told = Told {
         dies: scene.dies.clone(),
         lives: Mutex::default(),
+        left: AtomicU64::new(scene.cancel.unwrap_or(u64::MAX)),
+        cancel: Notify::new(),
     };
     let world = World::new(1, Plot::Told(told), saved(scene.plan), print);
     settle_in(&world).await;
@@ -203,11 +222,20 @@ fn begin(world: &Arc<World>, scene: &Scene, tasks: &mut JoinSet<()>) {
     }
     let plan = scene.plan();
     tasks.spawn(follow(world.clone(), plan.cues));
+    tasks.spawn(cancel(world.clone()));
     if plan.kind != Kind::NobodyLooks {
         tasks.spawn(look_after_doubts(world.clone()));
     }
     if plan.kind != Kind::Alert {
         tasks.spawn(ask(world.clone(), request(plan), Duration::ZERO));
+    }
+}
+
+/// Cancels the run when it is time, or as soon as it is there.
+async fn cancel(world: Arc<World>) {
+    if let Plot::Told(told) = &world.plot {
+        told.cancel.notified().await;
+        follow(world.clone(), &[(When::There, Does::Cancel)]).await;
     }
 }
 
@@ -277,11 +305,16 @@ fn complaint(world: &World, scene: &Scene) -> Option<String> {
         }
         let (_, run) = the_run(known)?;
         let ended = end(run);
-        if scene.backup.is_none() && !is_right(&ended, plan.ends) {
+        // Whoever cancels after the end is too late, and a run that fails already has failed.
+        let first = |text: &str| text.split(' ').next().map(str::to_owned);
+        let may_end_so = scene.cancel.is_some()
+            && (run.status() == RunStatus::Cancelled || first(&ended) == first(plan.ends));
+        if scene.backup.is_none() && !may_end_so && !is_right(&ended, plan.ends) {
             return Some(format!("ended {ended:?}\n    and not {:?}", plan.ends));
         }
         let outputs = outputs(run);
-        if scene.backup.is_none() && !plan.outputs.is_empty() && outputs != plan.outputs {
+        let is_whole = scene.backup.is_none() && scene.cancel.is_none();
+        if is_whole && !plan.outputs.is_empty() && outputs != plan.outputs {
             return Some(format!("answers {outputs} and not {}", plan.outputs));
         }
         let steps = run.state().steps.iter();
@@ -342,8 +375,11 @@ fn untrue(world: &World, run: &Run, step: &Step) -> Option<String> {
     let is_true = match step.status {
         StepStatus::Succeeded => times == 1,
         StepStatus::Rejected => times == 0,
-        // What came after the backup is not known, and a run that is stopped then does not come to it.
-        StepStatus::Skipped => times == 0 || run.state().head.restores > 0,
+        // What came after the backup is not known, and what is needed may be otherwise this time.
+        StepStatus::Skipped => {
+            let is_stopped = step.skipped == Some(SkipReason::Stopped);
+            times == 0 || run.state().head.restores > 0 && !is_stopped
+        }
         StepStatus::Failed | StepStatus::Cancelled | StepStatus::TimedOut => {
             times == 0 || !not_made
         }

@@ -7,7 +7,8 @@ use engine::run::Run;
 use super::{Invariant, must};
 use crate::judge::{Known, Moment};
 
-/// After an acknowledged cancel there is no new grant, and no step begins that is not there to tidy up.
+/// After an acknowledged cancel there is no new grant, and no step begins or is tried again that is not there
+/// to tidy up.
 #[derive(Clone, Default)]
 pub(crate) struct Cancel {
     cancelled: BTreeSet<RunKey>,
@@ -47,7 +48,9 @@ impl Invariant for Cancel {
 fn begins(run: &Run, event: &Event) -> bool {
     match event {
         Event::AttemptGranted { .. } => true,
-        Event::StepPrepared { step, .. } | Event::WaitStarted { step, .. } => {
+        Event::StepPrepared { step, .. }
+        | Event::AttemptDispatched { step, .. }
+        | Event::WaitStarted { step, .. } => {
             let step = &run.state().steps[step.index()];
             let written = step
                 .item()

@@ -8,6 +8,7 @@ mod dependencies;
 mod effect_once;
 mod fencing;
 mod legal_states;
+mod lists;
 mod losable_memory;
 mod pinning;
 mod poison;
@@ -61,10 +62,11 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(values::Values),
         Box::new(cancel::Cancel::default()),
         Box::new(poison::Poison::default()),
-        Box::new(bounds::Bounds),
+        Box::new(bounds::Bounds::default()),
         Box::new(authority::Authority::default()),
         Box::new(questions::Questions::default()),
         Box::new(second_life::SecondLife::default()),
+        Box::new(lists::Lists),
     ]
 }
 

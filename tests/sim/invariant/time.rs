@@ -11,7 +11,7 @@ use crate::judge::{Known, Moment, Seen};
 /// In calm weather nothing is done later than so many milliseconds after it was due.
 const LATE_MS: u64 = 60_000;
 
-/// No timer early and none lost, each fires once; time in a journal never runs backwards, nor ahead of the clock.
+/// No timer early and none lost, each fires once; nobody decides after the time for it; time in a journal never runs backwards, nor ahead of the clock.
 #[derive(Clone, Default)]
 pub(crate) struct Time {
     not_before: BTreeMap<(RunKey, StepNo), Timestamp>,
@@ -58,6 +58,15 @@ impl Invariant for Time {
 impl Time {
     fn check(&mut self, run: &Seen, record: &Record, event: &Event) -> Result<(), String> {
         let place = |step: &StepNo| (record.key.clone(), *step);
+        if let Event::ApprovalDecided { step, .. } = event {
+            let expires = self.expires.get(&place(step));
+            return must(expires.is_some_and(|expires| record.at < *expires), || {
+                format!(
+                    "{} step {}: decided at {}, and asked until {expires:?}",
+                    record.key.run, step.0, record.at
+                )
+            });
+        }
         let (what, step, due) = match event {
             Event::WaitStarted { step, until } => {
                 self.waits.insert(place(step), *until);

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::bench::{Bench, failure, principal, refused};
 use crate::code::Code;
-use crate::command::Command;
-use crate::event::{ApprovalState, RunStatus, StepStatus};
+use crate::command::{Command, Outcome};
+use crate::event::{ApprovalState, Event, RunStatus, StepStatus};
 use crate::facts::Rejection;
 use crate::run::At;
 
@@ -52,6 +52,18 @@ fn cancel_cuts_reads_waits_for_the_granted_call_and_then_does_finally() {
         })),
         Code::RunEnded
     );
+}
+
+#[test]
+fn what_was_not_called_before_a_cancel_is_not_handed_out_again() {
+    let mut bench = going();
+    bench.cancel();
+    let reason = "the plugin was busy".to_owned();
+    let events = bench.report("change", Outcome::NotCalled { reason });
+    let events = events.expect("current");
+    let again = |event: &Event| matches!(event, Event::AttemptDispatched { .. });
+    assert!(!events.iter().any(again), "{events:?}");
+    assert_eq!(bench.status("change"), StepStatus::Cancelled);
 }
 
 #[test]
