@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -30,6 +30,8 @@ use crate::{
     wire::{self, Form, RawCodec},
 };
 
+pub use crate::room::Sender;
+
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The calls of `EngineService`, each with its messages, its path and the largest request it takes.
@@ -39,14 +41,11 @@ macro_rules! engine_calls {
         /// [`Request`], and its [`Form`] in the extensions. A call that an implementation leaves out is answered with `UNIMPLEMENTED`.
         #[tonic::async_trait]
         pub trait Engine: Send + Sync + 'static {
-            /// Whether the message of this caller is read at all. `call` is a path.
+            /// Whether the message of this caller is read at all, and who sends it. `call` is a path.
             ///
             /// # Errors
             /// What the caller is told instead.
-            fn admit(&self, caller: &Request<()>, call: &str) -> Result<(), Status> {
-                let _ = (caller, call);
-                Ok(())
-            }
+            fn admit(&self, caller: &Request<()>, call: &str) -> Result<Sender, Status>;
 
             $(
                 $(#[$doc])*
@@ -61,11 +60,14 @@ macro_rules! engine_calls {
         where
             B::Error: Into<StdError> + Send,
         {
-            if let Err(status) = engine.admit(&caller(&request), request.uri().path()) {
-                return Box::pin(std::future::ready(status.into_http()));
-            }
+            let sender = match engine.admit(&caller(&request), request.uri().path()) {
+                Ok(sender) => sender,
+                Err(status) => return Box::pin(std::future::ready(status.into_http())),
+            };
+            let (room, within) = room;
+            let taken = Taken::of(room, sender);
             match request.uri().path() {
-                $($path => unary(request, (room, $limit), move |r| {
+                $($path => unary(request, (taken, within, $limit), move |r| {
                     let engine = Arc::clone(&engine);
                     async move { engine.$call(r).await }
                 }),)*
@@ -183,46 +185,45 @@ fn caller<B>(request: &http::Request<B>) -> Request<()> {
 
 fn unary<B: RequestBody, Q, A, F, W>(
     request: http::Request<B>,
-    ((room, within), limit): ((Arc<Room>, Duration), usize),
+    (taken, within, limit): (Arc<Taken>, Duration, usize),
     ask: F,
 ) -> Answer<http::Response<Body>>
 where
     B::Error: Into<StdError> + Send,
     Q: Message + Default + DeserializeOwned + 'static,
     A: Message + Serialize,
-    F: Fn(Request<Q>) -> W + Send + 'static,
+    F: Fn(Request<Q>) -> W + Clone + Send + 'static,
     W: Future<Output = Result<A, Status>> + Send + 'static,
 {
     Box::pin(async move {
-        let taken = Taken::of(room, limit);
         let waits = request.uri().path() == path::REQUEST_APPROVAL;
         let request = request.map(|body| Counted::new(body, Arc::clone(&taken), within));
         let mut grpc = Grpc::new(RawCodec).max_decoding_message_size(limit);
         let decoded = Decoded {
             ask,
-            // What is held while people think is bounded by the number of their questions.
-            read: waits.then(|| Arc::clone(&taken)),
+            taken,
+            waits,
             request: PhantomData,
         };
-        let answer = grpc.unary(decoded, request).await;
-        drop(taken);
-        answer
+        grpc.unary(decoded, request).await
     })
 }
 
 /// A call on decoded messages, made one on raw bytes.
 struct Decoded<F, Q> {
     ask: F,
-    /// What is given back as soon as the message is read.
-    read: Option<Arc<Taken>>,
+    taken: Arc<Taken>,
+    /// It waits for people: what is held while they think is bounded by the number of their questions, so the room is
+    /// given back as soon as the message is read.
+    waits: bool,
     request: PhantomData<fn(Q)>,
 }
 
 impl<Q, A, F, W> UnaryService<Bytes> for Decoded<F, Q>
 where
-    Q: Message + Default + DeserializeOwned,
+    Q: Message + Default + DeserializeOwned + 'static,
     A: Message + Serialize,
-    F: Fn(Request<Q>) -> W,
+    F: Fn(Request<Q>) -> W + Clone + Send + 'static,
     W: Future<Output = Result<A, Status>> + Send + 'static,
 {
     type Response = Bytes;
@@ -232,23 +233,43 @@ where
         let (metadata, mut extensions, message) = request.into_parts();
         let content_type = metadata.get(CONTENT_TYPE.as_str());
         let form = Form::of(&message, content_type.map_or(b"", |value| value.as_bytes()));
-        if form == Form::Protobuf && message.len() > limits::MESSAGE {
-            let refused = Status::out_of_range("the message is over 4 MiB");
-            return Box::pin(std::future::ready(Err(refused)));
-        }
         extensions.insert(form);
-        let decoded = wire::decode(message, form);
-        if let Some(read) = &self.read {
-            read.give_back();
-        }
-        match decoded {
-            Ok(message) => {
-                let answer = (self.ask)(Request::from_parts(metadata, extensions, message));
-                Box::pin(async move { Ok(Response::new(wire::encode(&answer.await?, form))) })
+        let (ask, taken, waits) = (self.ask.clone(), Arc::clone(&self.taken), self.waits);
+        Box::pin(async move {
+            let message = read(message, form, &taken).await?;
+            if waits {
+                taken.give_back();
             }
-            Err(e) => Box::pin(std::future::ready(Err(Status::invalid_argument(
-                e.to_string(),
-            )))),
-        }
+            let answer = ask(Request::from_parts(metadata, extensions, message)).await?;
+            Ok(Response::new(wire::encode(&answer, form)))
+        })
+    }
+}
+
+/// Reads a message: a large one in the JSON form off the threads that answer, which it would keep for a while.
+async fn read<Q: Message + Default + DeserializeOwned + 'static>(
+    message: Bytes,
+    form: Form,
+    taken: &Taken,
+) -> Result<Q, Status> {
+    let refused = |e: wire::DecodeError| Status::invalid_argument(e.to_string());
+    if form == Form::Protobuf {
+        return match message.len() > limits::MESSAGE {
+            true => Err(Status::out_of_range("the message is over 4 MiB")),
+            false => wire::decode(message, form).map_err(refused),
+        };
+    }
+    if message.len() <= limits::SMALL {
+        return wire::decode(message, form).map_err(refused);
+    }
+    // It goes on when its caller goes away, and keeps its turn for so long.
+    let turn = taken.turn().await;
+    let read = move || {
+        let _turn = turn;
+        wire::decode(message, form)
+    };
+    match spawn_blocking(read).await {
+        Ok(read) => read.map_err(refused),
+        Err(_) => Err(Status::internal("the message could not be read")),
     }
 }

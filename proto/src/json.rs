@@ -3,8 +3,12 @@
 //! Names and meanings are those of the protobuf form. What differs is how bytes are written ([`Dialect`]), that any
 //! field may be left out or null, and how parameters and failures of a call look.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::v1::{Action, ExecuteRequest, ExecuteResponse, InfoResponse, PluginType};
@@ -26,19 +30,41 @@ const CACHE_FIELD: &str = "value";
 /// The lists whose objects have such fields, too.
 const LISTS: [&str; 2] = ["actions", "entries"];
 
+/// What the parameters of one action weigh at most. A hundred of them weigh some 200 KiB.
+const PARAMS_WEIGHT_MAX: usize = 1024 * 1024;
+
+mod read;
+pub mod value;
+
 /// Bytes as base64, the form in which our own types have them.
 pub(crate) mod base64 {
     use ::base64::{Engine, engine::general_purpose::STANDARD};
     use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+    use std::fmt;
 
     pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, out: S) -> Result<S::Ok, S::Error> {
         out.serialize_str(&text(bytes))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(input)?;
-        bytes(&text).ok_or_else(|| D::Error::custom("a field of bytes is no base64"))
+        input.deserialize_str(Text)
+    }
+
+    /// The text is read where it stands: a value of the cache has some 20 MiB.
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Bytes;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bytes in base64")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
+            bytes(text).ok_or_else(|| E::custom("a field of bytes is no base64"))
+        }
     }
 
     pub(crate) fn text(bytes: &[u8]) -> String {
@@ -55,20 +81,7 @@ pub(crate) fn decode<M: DeserializeOwned>(
     message: &[u8],
     dialect: Dialect,
 ) -> Result<M, serde_json::Error> {
-    let mut value = serde_json::from_slice(message)?;
-    drop_nulls(&mut value);
-    each_object(&mut value, &|object| {
-        for (name, field) in object.iter_mut() {
-            if JSON_FIELDS.contains(&name.as_str()) {
-                let text = json_text(field);
-                *field = base64::text(text.as_bytes()).into();
-            } else if name == CACHE_FIELD && dialect == Dialect::Python {
-                let text = field.as_str().unwrap_or_default();
-                *field = base64::text(text.as_bytes()).into();
-            }
-        }
-    });
-    serde_json::from_value(value)
+    serde_json::from_slice(&read::plain(message, dialect)?)
 }
 
 /// Writes a message. There is always an object, for nobody reads an empty one.
@@ -112,35 +125,31 @@ fn each_object(value: &mut Value, change: &impl Fn(&mut Map<String, Value>)) {
     }
 }
 
-/// Null is zero for every field.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            object.retain(|_, field| !field.is_null());
-            object.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+/// What a JSON text says; `None` where it is none.
+fn text(field: &str) -> serde_json::Result<Option<String>> {
+    match field.starts_with('"') {
+        true => serde_json::from_str(field).map(Some),
+        false => Ok(None),
     }
 }
 
 /// The JSON text in a field, however it was written: as itself, as text, or as text in base64.
-fn json_text(field: &Value) -> String {
+fn json_text(field: &str) -> serde_json::Result<Cow<'_, str>> {
     #[cfg(planted = "fuzz_message")]
     {
         let planted = crate::PLANTED.load(std::sync::atomic::Ordering::Relaxed);
-        assert!(!(planted && field.is_number()), "planted: message");
+        let is_number = field.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        assert!(!(planted && is_number), "planted: message");
     }
-    let Some(text) = field.as_str() else {
-        return field.to_string();
+    let Some(text) = text(field)? else {
+        return Ok(field.into());
     };
     if text.trim_start().starts_with(['{', '[']) {
-        return text.to_owned();
+        return Ok(text.into());
     }
-    let decoded = base64::bytes(text).and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-    decoded
-        .filter(|json| serde_json::from_str::<Value>(json).is_ok())
-        .unwrap_or_else(|| text.to_owned())
+    let decoded = base64::bytes(&text).and_then(|bytes| String::from_utf8(bytes.into()).ok());
+    let is_json = |json: &String| serde_json::from_str::<IgnoredAny>(json).is_ok();
+    Ok(decoded.filter(is_json).unwrap_or(text).into())
 }
 
 /// A call as these peers take it: one flat object of texts, which names the action, too.
@@ -171,18 +180,24 @@ pub(crate) fn execute_request(
 
 /// An answer as ours: these peers tell a failure in a result that succeeded.
 pub(crate) fn execute_response(response: ExecuteResponse) -> ExecuteResponse {
-    let result = serde_json::from_slice::<Value>(&response.result_json);
-    let error = result.as_ref().ok().and_then(|result| result.get("error"));
-    match error {
-        Some(error) if response.success => ExecuteResponse {
-            success: false,
-            error: error
-                .as_str()
-                .map_or_else(|| error.to_string(), str::to_owned),
-            result_json: Bytes::new(),
-            ..response
-        },
-        Some(_) | None => response,
+    /// The rest of it is not looked at here.
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        #[serde(borrow)]
+        error: &'a RawValue,
+    }
+    let is_object = response.result_json.trim_ascii_start().starts_with(b"{");
+    match serde_json::from_slice::<Told<'_>>(&response.result_json) {
+        Ok(Told { error }) if response.success && is_object => {
+            let said = text(error.get()).ok().flatten();
+            ExecuteResponse {
+                success: false,
+                error: said.unwrap_or_else(|| error.get().to_owned()),
+                result_json: Bytes::new(),
+                ..response
+            }
+        }
+        Ok(_) | Err(_) => response,
     }
 }
 
@@ -208,10 +223,14 @@ pub fn native_info(mut info: InfoResponse) -> InfoResponse {
 }
 
 fn input_schema(action: &Action) -> Value {
-    let params: Vec<Value> = serde_json::from_slice(&action.input_params).unwrap_or_default();
+    let params = value::read(&action.input_params, PARAMS_WEIGHT_MAX).ok();
+    let params: &[Value] = params
+        .as_ref()
+        .and_then(Value::as_array)
+        .map_or(&[], |list| list);
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for param in &params {
+    for param in params {
         // The Go SDK writes the names of its fields with a capital letter.
         let of = |name: &str, go: &str| param.get(name).or_else(|| param.get(go));
         let Some(name) = of("name", "Name").and_then(Value::as_str) else {

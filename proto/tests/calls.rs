@@ -14,7 +14,7 @@ use proto::{
     address::Address,
     client::{CallOptions, PluginClient},
     connection::Connection,
-    engine_server::{Engine, EngineServer},
+    engine_server::{Engine, EngineServer, Sender},
     limits, metadata, path,
     v1::{
         CacheSetRequest, CacheSetResponse, ExecuteEvent, ExecuteRequest, ExecuteResponse,
@@ -232,6 +232,10 @@ struct Recorder;
 
 #[tonic::async_trait]
 impl Engine for Recorder {
+    fn admit(&self, _: &Request<()>, _: &str) -> Result<Sender, Status> {
+        Ok(Sender::Proven)
+    }
+
     async fn heartbeat(
         &self,
         request: Request<HeartbeatRequest>,
@@ -248,8 +252,12 @@ impl Engine for Recorder {
         })
     }
 
-    async fn cache_set(&self, _: Request<CacheSetRequest>) -> Result<CacheSetResponse, Status> {
-        Ok(CacheSetResponse { success: true })
+    async fn cache_set(
+        &self,
+        request: Request<CacheSetRequest>,
+    ) -> Result<CacheSetResponse, Status> {
+        let success = request.get_ref().value.iter().all(|byte| *byte == 0);
+        Ok(CacheSetResponse { success })
     }
 }
 
@@ -356,6 +364,17 @@ async fn what_the_engine_cannot_read_or_does_not_know_is_refused() {
         .call(path::CACHE_SET, large(limits::MESSAGE - 100))
         .await
         .expect("within the limit");
+}
+
+#[tokio::test]
+async fn a_value_of_15_mib_is_taken_in_base64_and_one_over_the_limit_is_not() {
+    let mut tasks = JoinSet::new();
+    let mut caller = Caller::start(&mut tasks).await;
+    let set = |triples: usize| format!(r#"{{"key":"k","value":"{}"}}"#, "AAAA".repeat(triples));
+    let answer = caller.call(path::CACHE_SET, set(5 << 20)).await;
+    assert_eq!(answer.expect("15 MiB"), r#"{"success":true}"#);
+    let refused = caller.call(path::CACHE_SET, set(8 << 20)).await;
+    assert_eq!(refused.expect_err("24 MiB").code(), Code::OutOfRange);
 }
 
 fn encode<M: prost::Message + serde::Serialize>(message: &M) -> Bytes {

@@ -76,6 +76,78 @@ fn null_is_zero_wherever_it_stands() {
 }
 
 #[test]
+fn a_null_in_a_result_stays() {
+    for dialect in [Go, Python] {
+        let answer: v1::ExecuteResponse = read(
+            r#"{"success":true,"result_json":{"a":null,"b":[{"c":null}]},"error":null}"#,
+            dialect,
+        );
+        assert_eq!(answer.result_json, r#"{"a":null,"b":[{"c":null}]}"#);
+        let answer: v1::ExecuteResponse = read(r#"{"result_json":[null,1]}"#, dialect);
+        assert_eq!(answer.result_json, "[null,1]");
+    }
+}
+
+#[test]
+fn nulls_in_lists_of_messages_and_in_maps_are_left_out() {
+    let info: v1::InfoResponse = read(
+        r#"{"actions":[{"id":"a","intents":null,"input_params":null}],"metadata":{"a":null,"b":"1"},"logs":[null]}"#,
+        Go,
+    );
+    assert!(info.actions[0].input_params.is_empty() && info.actions[0].id == "a");
+    assert_eq!(info.metadata, [("b".to_owned(), "1".to_owned())].into());
+}
+
+#[test]
+fn a_name_that_stands_twice_is_refused_wherever_it_stands() {
+    for text in [
+        r#"{"key":"a","key":"b"}"#,
+        r#"{"key":"a","k\u0065y":null}"#,
+        r#"{"value":"","value":""}"#,
+        r#"{"nobody's":{"a":1,"a":1}}"#,
+        r#"{"nobody's":[{"a":1,"a":1}],"key":"a"}"#,
+    ] {
+        for dialect in [Go, Python] {
+            let told = decode::<v1::CacheSetRequest>(text.as_bytes(), dialect).expect_err(text);
+            assert!(told.to_string().contains("stands there twice"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    for (text, why) in [
+        ("[]", "it is no object"),
+        ("null", "it is no object"),
+        ("{} {}", "trailing characters"),
+        (r#"{"key":1}"#, "expected a string"),
+        (r#"{"value":"*"}"#, "no base64"),
+        (r#"{"key":"\ud800"}"#, "hex escape"),
+    ] {
+        let told = decode::<v1::CacheSetRequest>(text.as_bytes(), Go).expect_err(text);
+        assert!(told.to_string().contains(why), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_message_has_so_many_names_and_items_at_most() {
+    let of = |items: usize| {
+        let text = format!(r#"{{"keys":[""{}]}}"#, r#","""#.repeat(items - 1));
+        decode::<v1::CacheGetBatchRequest>(text.as_bytes(), Go)
+    };
+    assert_eq!(of(65_535).expect("as many as may be").keys.len(), 65_535);
+    let told = of(65_536).expect_err("one too many").to_string();
+    assert!(
+        told.starts_with("it has more than 65536 names and items"),
+        "{told}"
+    );
+    // What is in a field of bytes is text.
+    let text = format!(r#"{{"result_json":[0{}]}}"#, ",0".repeat(100_000));
+    let read = decode::<v1::PublishResultRequest>(text.as_bytes(), Go);
+    assert_eq!(read.expect("a result").result_json.len(), 200_003);
+}
+
+#[test]
 fn a_cached_value_may_be_binary_for_go_and_is_never_guessed() {
     let set: v1::CacheSetRequest =
         read(r#"{"key":"k1","value":"diDinJMgH4v/","ttl_seconds":9}"#, Go);
@@ -146,7 +218,13 @@ fn a_result_with_an_error_is_a_failure() {
         (failed.success, failed.error.as_str()),
         (false, "unknown action: nope")
     );
+    let failed = of(r#"{"error":{"code":7},"result":null}"#);
+    assert_eq!(
+        (failed.success, failed.error.as_str()),
+        (false, r#"{"code":7}"#)
+    );
     assert!(of(r#"{"result":{"error":"inside"}}"#).success);
+    assert!(of(r#"["error"]"#).success);
 }
 
 #[test]

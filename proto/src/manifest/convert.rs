@@ -3,9 +3,14 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::json::value::weight;
+
 use super::{
     Action, Kind, Manifest, ManifestError, OrInvalid, Permission, Setting, SettingType, v1,
 };
+
+/// What all schemas of a manifest weigh at most. Those of two hundred actions weigh some 10 MiB.
+const SCHEMAS_WEIGHT_MAX: usize = 64 * 1024 * 1024;
 
 impl Manifest {
     /// Reads and checks the reply to `Info`.
@@ -14,6 +19,7 @@ impl Manifest {
     /// [`ManifestError`], the first problem found.
     pub fn from_info(info: v1::InfoResponse) -> Result<Self, ManifestError> {
         let kind = kind(info.r#type())?;
+        weigh(&info)?;
         let manifest = Self {
             kind,
             name: info.name,
@@ -127,6 +133,18 @@ fn schema(text: &Bytes, place: &str) -> Result<Value, ManifestError> {
         place: place.to_owned(),
         problem: format!("is no JSON: {e}"),
     })
+}
+
+/// Whoever says this may have proven nothing: what it is made into must not take much more memory than it has bytes.
+fn weigh(info: &v1::InfoResponse) -> Result<(), ManifestError> {
+    let texts = info.actions.iter();
+    let texts = texts.flat_map(|action| [&action.input_schema, &action.output_schema]);
+    let weight: usize = texts.map(|text| weight(text)).sum();
+    let problem = format!(
+        "their schemas would take some {} MiB of memory",
+        weight >> 20
+    );
+    (weight <= SCHEMAS_WEIGHT_MAX).or_invalid("actions", &problem)
 }
 
 fn positive(ms: i64) -> Option<u64> {

@@ -90,3 +90,19 @@ fn what_is_no_manifest_is_refused() {
     let refused = Manifest::parse(&vec![b' '; limits::MANIFEST + 1]).expect_err("too large");
     assert_eq!(refused, ManifestError::TooLarge(limits::MANIFEST + 1));
 }
+
+#[test]
+fn schemas_that_would_take_much_memory_are_not_read() {
+    let small = r#"{"":0},"#.repeat(90_000);
+    let schema = format!(r#"{{"enum":[{small}0]}}"#);
+    let info = v1::InfoResponse {
+        r#type: v1::PluginType::Agent.into(),
+        actions: vec![v1::Action {
+            input_schema: schema.into(),
+            ..v1::Action::default()
+        }],
+        ..v1::InfoResponse::default()
+    };
+    let refused = Manifest::from_info(info).expect_err("heavy").to_string();
+    assert!(refused.contains("would take some 71 MiB"), "{refused}");
+}

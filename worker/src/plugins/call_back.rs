@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::id::{RunId, Tenant};
-use proto::engine_server::Engine;
+use proto::engine_server::{Engine, Sender};
+use proto::metadata::PLUGIN_NAME;
 use proto::path;
 use proto::v1::{
     CacheEntry, CacheGetBatchRequest, CacheGetBatchResponse, CacheGetRequest, CacheGetResponse,
@@ -21,7 +22,7 @@ use serde_json::Value as Json;
 use tonic::{Request, Status, async_trait};
 use tracing::{debug, warn};
 
-use super::asker::{Asker, foreign, unknown};
+use super::asker::{Asker, foreign, text, unknown};
 use super::{Common, errand, question, remote, settings};
 use crate::caller::Said;
 
@@ -43,13 +44,18 @@ pub(super) struct Service(pub(super) Arc<Common>);
 
 #[async_trait]
 impl Engine for Service {
-    /// While nobody has registered from elsewhere, strangers can only introduce themselves.
-    fn admit(&self, caller: &Request<()>, call: &str) -> Result<(), Status> {
+    /// While nobody has registered from elsewhere, strangers can only introduce themselves. Who says its name beside
+    /// its message, as the Go SDK does, must have registered under it.
+    fn admit(&self, caller: &Request<()>, call: &str) -> Result<Sender, Status> {
         match self.asker(caller)? {
-            Asker::Ours(_) => Ok(()),
-            Asker::Stranger(_) if INTRODUCTIONS.contains(&call) => Ok(()),
-            Asker::Stranger(_) if self.0.remotes.is_empty() => Err(unknown()),
-            Asker::Stranger(_) => Ok(()),
+            Asker::Ours(_) => Ok(Sender::Proven),
+            Asker::Stranger(peer) => {
+                let known = || self.0.remotes.has(text(caller.metadata(), PLUGIN_NAME));
+                if !INTRODUCTIONS.contains(&call) && !known() {
+                    return Err(unknown());
+                }
+                Ok(Sender::Stranger(peer))
+            }
         }
     }
 

@@ -96,8 +96,11 @@ impl Default for Remotes {
 }
 
 impl Remotes {
-    pub(super) fn is_empty(&self) -> bool {
-        self.live.borrow().is_empty()
+    /// Whether there is one; with a name, one of that agent.
+    pub(super) fn has(&self, name: Option<&str>) -> bool {
+        let live = self.live.borrow();
+        live.iter()
+            .any(|remote| name.is_none_or(|name| remote.launch().name == name))
     }
 
     /// One more, in the place of an older registration of the same instance. `false`: there are too many.

@@ -215,7 +215,7 @@ async fn misbehaves(field: &Field, case: &Case) {
 }
 
 /// Runs a test in a process of its own: its memory is looked at, and here others use it, too.
-async fn alone(name: &str, test: impl Future<Output = ()>) {
+pub(super) async fn alone(name: &str, test: impl Future<Output = ()>) {
     const ALONE: &str = "MIRASTACK_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return test.await;

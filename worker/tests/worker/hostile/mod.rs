@@ -6,3 +6,4 @@ mod call_backs;
 mod field;
 mod lives;
 mod manifests;
+mod messages;
