@@ -77,6 +77,36 @@ impl Masks {
         clean
     }
 
+    /// A JSON text without the secrets: each text and name in it is looked at, and all else stays as it is written. No
+    /// value is built of it, for it may not be worth the memory.
+    #[must_use]
+    pub fn json<'a>(&self, json: &'a str) -> Cow<'a, str> {
+        let (mut clean, mut copied, mut at) = (String::new(), 0, 0);
+        while !self.is_empty()
+            && let Some(quote) = json[at..].find('"')
+        {
+            let begin = at + quote;
+            let Some(length) = quoted(&json[begin + 1..]) else {
+                break;
+            };
+            at = begin + 1 + length;
+            // What cannot be read here is no JSON, and nobody reads it.
+            let text = serde_json::from_str::<String>(&json[begin..at]);
+            if let Ok(text) = text
+                && let Cow::Owned(instead) = self.text(&text)
+            {
+                clean.push_str(&json[copied..begin]);
+                clean.push_str(&Value::from(instead).to_string());
+                copied = at;
+            }
+        }
+        if copied == 0 {
+            return Cow::Borrowed(json);
+        }
+        clean.push_str(&json[copied..]);
+        Cow::Owned(clean)
+    }
+
     /// Takes the secrets out of every string and key of a value.
     pub fn value(&self, value: &mut Value) {
         if self.is_empty() {
@@ -106,6 +136,17 @@ impl Masks {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// How far it is to behind the quote that ends a text.
+fn quoted(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map(|end| end + 1)
 }
 
 /// Every text in a value.
@@ -152,6 +193,26 @@ mod tests {
         let expected =
             json!({ "a": ["Bearer ***token***", 1], "***token***": { "x": "***long***!" } });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_json_text_without_secrets_is_otherwise_as_it_was_written() {
+        for (json, clean) in [
+            (
+                r#"{ "a": ["\u0068unter22", 1.10], "hunter22": "say \"friend\"", "a": "\"" }"#,
+                r#"{ "a": ["***token***", 1.10], "***token***": "***quoted***", "a": "\"" }"#,
+            ),
+            (
+                r#"["hunter22-and-more", 12345]"#,
+                r#"["***long***", 12345]"#,
+            ),
+            (r#"{"a": "\\", "b": 1e999}"#, r#"{"a": "\\", "b": 1e999}"#),
+            (r#"["hunter22", "no end"#, r#"["***token***", "no end"#),
+            (r#"["\ud800", "é"]"#, r#"["\ud800", "é"]"#),
+        ] {
+            assert_eq!(masks().json(json), clean);
+            assert_eq!(Masks::default().json(json), json);
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ use Kind::{
 const ANSWERS: &str = "worker/tests/worker/hostile/answers.rs";
 const ANSWERED: &str =
     "whatever_a_plugin_answers_its_call_ends_with_what_it_did_and_nobody_else_notices";
+const MESSAGES: &str = "worker/tests/worker/hostile/messages.rs";
+const MESSAGE: &str = "whatever_strangers_send_beside_an_agent_that_registered_takes_little_memory";
 const SETTINGS: &str = "tests/e2e/config.rs";
 const FILE: &str = "no_file_that_is_broken_in_any_way_is_taken_or_does_harm";
 const LINE: &str = "no_command_line_that_is_broken_in_any_way_is_taken_or_does_harm";
@@ -55,11 +57,23 @@ const BESIDES: &[(Entrance, Kind, Held)] = &[
     (Tokens, Kind::Slow, Slow("http: a body")),
     (Agents, Malformed, Test(ANSWERS, ANSWERED, "no-json")),
     (Agents, Oversized, Test(ANSWERS, ANSWERED, "huge")),
+    (Agents, Oversized, Test(ANSWERS, ANSWERED, "dense")),
+    (Agents, Oversized, Test(MESSAGES, MESSAGE, "small objects")),
+    (Agents, Nested, Test(MESSAGES, MESSAGE, "31 MiB of objects")),
+    (
+        Agents,
+        DuplicateNames,
+        Test(MESSAGES, MESSAGE, "a name twice"),
+    ),
     (Agents, Nested, Test(ANSWERS, ANSWERED, "deep")),
     (Agents, WrongTypes, Test(ANSWERS, ANSWERED, "other-schema")),
     (Agents, UnknownNames, Test(ANSWERS, ANSWERED, "nonsense")),
     (Agents, WrongEncodings, Test(ANSWERS, ANSWERED, "no-text")),
-    (Agents, DuplicateNames, Test(ANSWERS, ANSWERED, "doubled")),
+    (
+        Agents,
+        DuplicateNames,
+        Test(ANSWERS, ANSWERED, "name-twice"),
+    ),
     (Agents, Kind::Slow, Test(ANSWERS, ANSWERED, "talks-on")),
     (Agents, Kind::Slow, Slow("agents: the beginning of HTTP/2")),
     (Agents, Kind::Slow, Slow("agents: a frame of HTTP/2")),

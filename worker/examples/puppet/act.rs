@@ -11,6 +11,7 @@ use proto::v1::{self, ExecuteEvent, ExecuteRequest, ExecuteResponse};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
+use crate::service::refused;
 use crate::{Puppet, say, variable};
 
 /// What it says in a call.
@@ -42,6 +43,7 @@ impl Puppet {
             }
             "hang" => return Ok(stream::pending().boxed()),
             "hang up" => Vec::new(),
+            "refused" => vec![result(json!({ "streams": refused() }))],
             "answer twice" => vec![result(json!({ "n": 1 })), result(json!({ "n": 2 }))],
             "talk on" => return Ok(talk_on()),
             "bad" => return self.misbehave(&params).await,
@@ -85,6 +87,11 @@ impl Puppet {
             "empty" => raw(Vec::new()),
             "no text" => raw(b"{\"a\":\"\xff\xfe\"}".to_vec()),
             "nul" => raw(b"{\"a\":\"\0\"}".to_vec()),
+            "dense" => {
+                let small = r#"{"":0},"#.repeat(580_000);
+                raw(format!(r#"{{"a":[{small}0]}}"#).into_bytes())
+            }
+            "name twice" => raw(br#"{"a":1,"b":{"c":1,"\u0063":2}}"#.to_vec()),
             "deep" => raw("[".repeat(1_000_000).into_bytes()),
             "no number" => raw(b"{\"a\":1e999}".to_vec()),
             "other schema" => raw(b"[\"\\u001b[2J\"]".to_vec()),

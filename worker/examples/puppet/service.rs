@@ -1,8 +1,11 @@
 //! The service itself.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use proto::environment;
+use proto::v1::execute_event::Event;
 use proto::v1::plugin_service_server::PluginService;
 use proto::v1::{self, ExecuteRequest, ExecuteResponse, LookUpOutcome};
 use serde_json::json;
@@ -10,6 +13,13 @@ use tonic::{Request, Response, Status};
 
 use crate::act::Events;
 use crate::{Puppet, manifest, say, variable};
+
+/// So many streams were refused.
+static REFUSED: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn refused() -> u32 {
+    REFUSED.load(Ordering::Relaxed)
+}
 
 #[tonic::async_trait]
 impl PluginService for Puppet {
@@ -44,15 +54,28 @@ impl PluginService for Puppet {
 
     async fn execute(
         &self,
-        _: Request<ExecuteRequest>,
+        request: Request<ExecuteRequest>,
     ) -> Result<Response<ExecuteResponse>, Status> {
-        Err(Status::unimplemented("only as a stream"))
+        if self.manners != "no-stream" {
+            return Err(Status::unimplemented("only as a stream"));
+        }
+        let mut events = self.act(request.into_inner()).await?;
+        while let Some(event) = events.next().await {
+            if let Some(Event::Result(result)) = event?.event {
+                return Ok(Response::new(result));
+            }
+        }
+        Err(Status::internal("no result"))
     }
 
     async fn execute_stream(
         &self,
         request: Request<ExecuteRequest>,
     ) -> Result<Response<Events>, Status> {
+        if self.manners == "no-stream" {
+            REFUSED.fetch_add(1, Ordering::Relaxed);
+            return Err(Status::unimplemented("no such call"));
+        }
         let secret = request.metadata().get("x-mirastack-call-secret");
         if secret.map(|s| s.as_bytes()) != Some(variable(environment::CALL_SECRET).as_bytes()) {
             return Err(Status::unauthenticated("not my starter"));

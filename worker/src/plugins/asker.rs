@@ -16,6 +16,9 @@ use super::tenant_id;
 /// The longest key of the cache, in bytes.
 const CACHE_KEY_MAX: usize = 1024;
 
+/// What the values of one question weigh at most, in bytes: those of JSON that is kept as text take much more memory.
+pub(super) const ASKED_WEIGHT_MAX: usize = 24 * 1024 * 1024;
+
 /// Who asks.
 pub(super) enum Asker {
     /// A process that we started.

@@ -18,17 +18,19 @@ use engine::registry;
 use engine::schema::Schema;
 use engine::time::Timestamp;
 use futures::stream::{FuturesUnordered, StreamExt};
+use proto::json::value;
 use proto::v1::{CallPluginRequest, CallPluginResponse, TimeRange};
 use serde_json::{Map, Value as Json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::asker::Party;
+use super::asker::{ASKED_WEIGHT_MAX, Party};
 use super::launches::{Call, Launch};
 use super::{Common, Plugins, manifest, question};
 use crate::Masks;
 use crate::caller::{CallResult, Caller, Events, PluginCall, Said};
+use crate::output::WEIGHT_MAX;
 
 /// How long such a call may take: less than the call-back itself, so that its end can still be told.
 const CALL_MAX: Duration = Duration::from_secs(25);
@@ -84,9 +86,12 @@ pub(super) async fn ask(
         return Err(Status::resource_exhausted(message));
     };
     let (answer, answered) = oneshot::channel();
+    let text = params.to_string().into();
+    // Its values take much more memory than its text, and what follows takes time.
+    drop(params);
     let errand = Errand {
         job: job(&call.job, &name, &action),
-        params: params.to_string().into(),
+        params: text,
         time_range: asked.time_range.as_ref().map(span),
         timeout: question::within(CALL_MAX, asked.timeout_seconds),
         masks: launch.secrets(),
@@ -164,7 +169,11 @@ fn wanted(asked: &CallPluginRequest) -> Result<(ActionName, Json), Status> {
     let bad = |why: &str| Status::invalid_argument(format!("the parameters {why}"));
     let mut params: Map<String, Json> = match &*asked.params_json {
         [] => Map::new(),
-        json => serde_json::from_slice(json).map_err(|_| bad("are no JSON object"))?,
+        json => match value::read(json, ASKED_WEIGHT_MAX) {
+            Ok(Json::Object(params)) => params,
+            Ok(_) => return Err(bad("are no JSON object")),
+            Err(why) => return Err(bad(&format!("cannot be taken: {why}"))),
+        },
     };
     let action = if asked.action_id.is_empty() {
         let named = params.remove("action");
@@ -252,8 +261,8 @@ fn told(action: &Action, result: CallResult) -> CallPluginResponse {
 }
 
 fn as_declared(action: &Action, output: &[u8]) -> Result<(), String> {
-    let result: Json =
-        serde_json::from_slice(output).map_err(|e| format!("the result is no JSON: {e}"))?;
+    let result = value::read(output, WEIGHT_MAX);
+    let result = result.map_err(|why| format!("the result cannot be taken: {why}"))?;
     action
         .output
         .as_ref()

@@ -1,5 +1,6 @@
 //! What was handed to each process that we call, and what it is doing with it: the ground on which it may call us.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -175,18 +176,14 @@ impl Launch {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A result without what must not be written down. What is no JSON stays as it is, for nobody reads it.
+    /// A result without what must not be written down. What is no text stays as it is, for nobody reads it.
     pub(super) fn clean_json(&self, text: Bytes) -> Bytes {
-        let masks = self.masks();
-        if masks.is_empty() {
+        let Ok(json) = str::from_utf8(&text) else {
             return text;
-        }
-        match serde_json::from_slice::<serde_json::Value>(&text) {
-            Ok(mut json) => {
-                masks.value(&mut json);
-                json.to_string().into()
-            }
-            Err(_) => text,
+        };
+        match self.masks().json(json) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => clean.into(),
         }
     }
 

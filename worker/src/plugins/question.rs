@@ -11,6 +11,7 @@ use engine::event::{ApprovalState, Event};
 use engine::job::{Answer, Word, call_digest};
 use engine::principal::Permission;
 use engine::question::{BlastRadius, Words};
+use proto::json::value;
 use proto::manifest::Permission as Level;
 use proto::v1::{self, RequestApprovalRequest, RequestApprovalResponse};
 use serde_json::{Map, Value as Json};
@@ -20,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use super::Common;
-use super::asker::Party;
+use super::asker::{ASKED_WEIGHT_MAX, Party};
 use super::launches::{Call, Launch};
 use crate::{failure, said};
 
@@ -181,8 +182,8 @@ fn context(launch: &Launch, json: &Bytes) -> Result<Option<String>, Status> {
         return Ok(None);
     }
     let context = launch.clean_json(json.clone());
-    let context: Json = serde_json::from_slice(&context)
-        .map_err(|_| Status::invalid_argument("the context is no JSON"))?;
+    let context = value::read(&context, ASKED_WEIGHT_MAX)
+        .map_err(|why| Status::invalid_argument(format!("the context cannot be taken: {why}")))?;
     let is_empty = context.is_null() || context.as_object().is_some_and(Map::is_empty);
     Ok((!is_empty).then(|| visible(context).to_string()))
 }

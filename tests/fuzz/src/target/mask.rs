@@ -35,9 +35,13 @@ pub(crate) fn read(data: &[u8]) {
     let clean = MASKS.text(text);
     assert_clean(&clean);
     assert_eq!(MASKS.text(&clean), clean);
+    let written = MASKS.json(text);
     if let Ok(mut value) = serde_json::from_str::<Value>(text) {
+        let written: Value = serde_json::from_str(&written).expect("it was JSON");
         MASKS.value(&mut value);
-        each_text(&value, &assert_clean);
+        for value in [value, written] {
+            each_text(&value, &assert_clean);
+        }
     }
 }
 
