@@ -13,6 +13,8 @@ impl Puppet {
         let mut engine = self.engine().await;
         let own = |run: &str| v1::PublishResultRequest {
             execution_id: run.to_owned(),
+            result_json: r#"{"n":1}"#.into(),
+            success: true,
             ..v1::PublishResultRequest::default()
         };
         let config = v1::GetConfigRequest {
@@ -41,6 +43,8 @@ impl Puppet {
         let line = v1::LogEventRequest {
             event_type: "said by a call-back".to_owned(),
             severity: "warn".to_owned(),
+            data_json: r#"{"url":"http://secret-place","n":{"a":null},"execution_id":"none"}"#
+                .into(),
             ..v1::LogEventRequest::default()
         };
         let beat = v1::HeartbeatRequest {

@@ -1,10 +1,9 @@
 //! What plugins may ask of us: their own settings and cache, and words about what they are running now.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::id::{RunId, Tenant};
+use engine::id::Tenant;
 use proto::engine_server::{Engine, Sender};
 use proto::metadata::PLUGIN_NAME;
 use proto::path;
@@ -18,13 +17,13 @@ use proto::v1::{
     RequestApprovalResponse,
 };
 use proto::wire::Form;
-use serde_json::Value as Json;
 use tonic::{Request, Status, async_trait};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::asker::{Asker, foreign, text, unknown};
+use super::cached::CacheAnswer;
+use super::line::{self, Data, tell};
 use super::{Common, errand, question, remote, settings};
-use crate::caller::Said;
 
 /// How long a value stays in the cache when the plugin does not say, and at most.
 const CACHE_TTL: Duration = Duration::from_secs(300);
@@ -164,7 +163,9 @@ impl Engine for Service {
         request: Request<CacheGetRequest>,
     ) -> Result<CacheGetResponse, Status> {
         let party = self.party(&request, &request.get_ref().tenant_id, None)?;
-        let CacheEntry { value, found, .. } = self.cached(&party, request.into_inner().key).await?;
+        let mut answer = CacheAnswer::of(&request);
+        let key = request.into_inner().key;
+        let CacheEntry { value, found, .. } = answer.entry(self, &party, key).await?;
         Ok(CacheGetResponse { value, found })
     }
 
@@ -173,6 +174,7 @@ impl Engine for Service {
         request: Request<CacheGetBatchRequest>,
     ) -> Result<CacheGetBatchResponse, Status> {
         let party = self.party(&request, &request.get_ref().tenant_id, None)?;
+        let mut answer = CacheAnswer::of(&request);
         let keys = request.into_inner().keys;
         if keys.len() > CACHE_KEYS_MAX {
             return Err(Status::invalid_argument(format!(
@@ -180,16 +182,8 @@ impl Engine for Service {
             )));
         }
         let mut entries = Vec::with_capacity(keys.len());
-        let mut bytes = 0;
         for key in keys {
-            let entry = self.cached(&party, key).await?;
-            bytes += entry.value.len();
-            if bytes > proto::limits::MESSAGE {
-                return Err(Status::resource_exhausted(
-                    "the values asked for are over 4 MiB together: ask for fewer",
-                ));
-            }
-            entries.push(entry);
+            entries.push(answer.entry(self, &party, key).await?);
         }
         Ok(CacheGetBatchResponse { entries })
     }
@@ -217,20 +211,22 @@ impl Engine for Service {
         })
     }
 
-    /// What a call became of is what its own answer says; this is only shown to who watches.
+    /// What a call became of is what its own answer says; this is a line for who watches.
     async fn publish_result(
         &self,
         request: Request<PublishResultRequest>,
     ) -> Result<PublishResultResponse, Status> {
         let party = self.party(&request, &request.get_ref().tenant_id, None)?;
         let asked = request.into_inner();
-        party.running(&asked.execution_id)?;
-        debug!(
-            tenant = %party.tenant,
-            run = asked.execution_id,
-            success = asked.success,
-            "a plugin published a result"
-        );
+        let run = party.running(&asked.execution_id)?;
+        let (level, message) = match asked.success {
+            true => (
+                "info",
+                format!("result: {}", line::lossy(&asked.result_json)),
+            ),
+            false => ("error", format!("failed: {}", asked.error)),
+        };
+        tell(&party, Some(run), level, &message).await;
         Ok(PublishResultResponse { acknowledged: true })
     }
 
@@ -249,21 +245,16 @@ impl Engine for Service {
         let asked = request.get_ref();
         let name = Some(asked.plugin_name.as_str()).filter(|name| !name.is_empty());
         let party = self.party(&request, &asked.tenant_id, name)?;
-        let run = named(asked).map(|id| party.running(&id)).transpose()?;
+        let data = Data::of(asked);
+        let run = data.run(asked).map(|id| party.running(id)).transpose()?;
         let level = match asked.severity.as_str() {
             "debug" => "debug",
             "warn" | "warning" => "warn",
             "error" => "error",
             _ => "info",
         };
-        for launch in &party.launches {
-            let message = launch.clean(&asked.event_type);
-            debug!(target: "plugin", agent = launch.name, level, message);
-            for call in launch.calls(run) {
-                let message = message.clone();
-                call.events.said(Said::Log { level, message }).await;
-            }
-        }
+        let message = format!("{}{data}", asked.event_type);
+        tell(&party, run, level, &message).await;
         Ok(LogEventResponse { acknowledged: true })
     }
 
@@ -289,19 +280,6 @@ impl Engine for Service {
         self.party(&request, &request.get_ref().tenant_id, None)?;
         Ok(GetKpiResponse::default())
     }
-}
-
-/// The execution that a line names: as a field, or, from a peer that knows no such field, among its data. There it may
-/// be any word of the plugin's own.
-fn named(line: &LogEventRequest) -> Option<Cow<'_, str>> {
-    if !line.execution_id.is_empty() {
-        return Some(Cow::Borrowed(&line.execution_id));
-    }
-    let data: Json = serde_json::from_slice(&line.data_json).ok()?;
-    let id = data.get("execution_id")?.as_str()?;
-    id.parse::<RunId>()
-        .is_ok()
-        .then(|| Cow::Owned(id.to_owned()))
 }
 
 fn welcome(tenant: &Tenant, asked: &RegisterPluginRequest) -> RegisterPluginResponse {

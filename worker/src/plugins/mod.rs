@@ -37,6 +37,7 @@ use crate::caller::{CallResult, Caller, Events, LookUpResult, NotSent, PluginCal
 use crate::{config, failure};
 
 mod asker;
+mod cached;
 mod call;
 mod call_back;
 mod dial;
@@ -46,6 +47,7 @@ mod errand;
 mod instance;
 mod launch;
 mod launches;
+mod line;
 mod manifest;
 mod notice;
 mod plugin;

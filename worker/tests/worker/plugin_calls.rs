@@ -246,13 +246,19 @@ async fn a_plugin_may_ask_for_its_own_and_for_nothing_else() {
         "kpis": "Ok",
     });
     assert_eq!(answers, expected);
-    let message = "said by a call-back".to_owned();
+    let line = |level, message: &str| Said::Log {
+        level,
+        message: message.to_owned(),
+    };
     assert_eq!(
         *heard.0.lock().expect("no panic"),
-        [Said::Log {
-            level: "warn",
-            message
-        }]
+        [
+            line("info", r#"result: {"n":1}"#),
+            line(
+                "warn",
+                r#"said by a call-back n={"a":null} url=http://secret-place"#
+            ),
+        ]
     );
     assert_eq!(yard::tenant().as_str(), "default");
 }

@@ -143,6 +143,26 @@ func (p *Plugin) cache(ctx context.Context, told map[string]any) error {
 			return fmt.Errorf("CacheGet %s: %d bytes, %v", key, len(entry.Value), entry.Found)
 		}
 	}
+	// It is kept, and too long for what this side takes of an answer: then it is not found, which is no error.
+	huge := CacheRequest{Key: "huge", Value: bytes.Repeat(all, 15<<12), TTL: 60, TenantID: tenant}
+	var set CacheSet
+	if err := p.engine.call(ctx, "CacheSet", &huge, &set); err != nil || !set.Success {
+		return fmt.Errorf("CacheSet huge: %v %v", set.Success, err)
+	}
+	var none CacheEntry
+	if err := p.engine.call(ctx, "CacheGet", &CacheRequest{Key: "huge", TenantID: tenant}, &none); err != nil || none.Found {
+		return fmt.Errorf("CacheGet huge: %v %v", none.Found, err)
+	}
+	var many CacheBatch
+	two := CacheRequest{Keys: []string{"gzip", "large", "large", "all"}, TenantID: tenant}
+	if err := p.engine.call(ctx, "CacheGetBatch", &two, &many); err != nil {
+		return err
+	}
+	for place, found := range []bool{true, true, false, false} {
+		if entry := many.Entries[place]; entry.Found != found || entry.Key != two.Keys[place] {
+			return fmt.Errorf("CacheGetBatch %d: %s %v", place, entry.Key, entry.Found)
+		}
+	}
 	var batch CacheBatch
 	request := CacheRequest{Keys: []string{"gzip", "none", "all"}, TenantID: tenant}
 	if err := p.engine.call(ctx, "CacheGetBatch", &request, &batch); err != nil {
