@@ -46,7 +46,9 @@ pub(super) async fn execute(
         ..request(call, options.timeout)
     };
     let mut unanswered = Unanswered(Some(instance));
-    let result = match follow(instance, &request, &options, events.as_ref()).await {
+    let again = is_believed(call.job.action.permission, instance.launch.is_ours);
+    let followed = follow(instance, &request, &options, events.as_ref(), again);
+    let result = match followed.await {
         Ok(response) => {
             unanswered.0 = None;
             answered(response)
@@ -132,11 +134,19 @@ async fn follow(
     request: &ExecuteRequest,
     options: &CallOptions,
     events: &dyn Events,
+    again: bool,
 ) -> Result<ExecuteResponse, CallFailure> {
-    if instance.client.form() != Form::Protobuf {
+    if instance.client.form() != Form::Protobuf || !instance.streams() {
         return instance.client.execute(request, options).await;
     }
-    let mut stream = instance.client.execute_stream(request, options).await?;
+    let mut stream = match instance.client.execute_stream(request, options).await {
+        Ok(stream) => stream,
+        Err(lost) if again && lost.code == Status::Unimplemented => {
+            instance.has_no_streams();
+            return instance.client.execute(request, options).await;
+        }
+        Err(lost) => return Err(lost),
+    };
     let mut heard = 0_u32;
     while let Some(event) = stream.next().await? {
         heard = heard.saturating_add(1);
@@ -161,6 +171,16 @@ async fn follow(
         Status::Internal,
         "the call ended without a result",
     ))
+}
+
+/// Whether a plugin that says that it has no `ExecuteStream` is asked again by `Execute`. The service itself says so, and
+/// no action of it has seen the call; but a process that we did not start may pass on what its back end said after the
+/// change was made.
+fn is_believed(permission: Permission, is_ours: bool) -> bool {
+    match permission {
+        Permission::Read => true,
+        Permission::Modify | Permission::Admin => is_ours,
+    }
 }
 
 fn options(call: &PluginCall<'_>, due: Instant) -> CallOptions {
@@ -329,6 +349,16 @@ fn told(lost: &CallFailure, is_ours: bool) -> Result<CallResult, Code> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_asked_for_again_only_where_it_is_certain_that_it_was_not_begun() {
+        for is_ours in [true, false] {
+            assert!(is_believed(Permission::Read, is_ours));
+            for change in [Permission::Modify, Permission::Admin] {
+                assert_eq!(is_believed(change, is_ours), is_ours);
+            }
+        }
+    }
 
     #[test]
     fn only_a_process_that_we_started_is_believed_that_it_did_not_take_a_call() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(super) struct Instance {
     pushing: tokio::sync::Mutex<()>,
     usage: Mutex<Usage>,
     dead: watch::Sender<bool>,
+    /// It said that it has no `ExecuteStream`.
+    unary: AtomicBool,
 }
 
 /// The settings that it works with.
@@ -86,7 +89,18 @@ impl Instance {
                 closed: false,
             }),
             dead: watch::Sender::new(false),
+            unary: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it is called by `ExecuteStream`.
+    pub(super) fn streams(&self) -> bool {
+        !self.unary.load(Ordering::Relaxed)
+    }
+
+    /// From now on it is called by `Execute`.
+    pub(super) fn has_no_streams(&self) {
+        self.unary.store(true, Ordering::Relaxed);
     }
 
     /// Whether it takes calls: it is not being stopped, and not gone.

@@ -215,6 +215,20 @@ async fn a_look_up_answers_what_the_plugin_knows() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_has_no_streams_is_called_without_and_not_asked_for_them_again() {
+    let yard = Yard::new(&[("one", "no-stream")]).await;
+    for _ in 0..2 {
+        let told = yard.result("one", json!({ "do": "refused" })).await;
+        assert_eq!(told, json!({ "streams": 1 }));
+    }
+    let failed = yard.act("one", json!({ "do": "fail", "code": "no" })).await;
+    let CallResult::Failed { failure, .. } = failed else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(failure.code, "no");
+}
+
+#[tokio::test]
 async fn a_plugin_may_ask_for_its_own_and_for_nothing_else() {
     let yard = Yard::new(&[("one", "good")]).await;
     yard.set(
