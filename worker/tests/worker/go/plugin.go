@@ -143,15 +143,19 @@ func (p *Plugin) cache(ctx context.Context, told map[string]any) error {
 			return fmt.Errorf("CacheGet %s: %d bytes, %v", key, len(entry.Value), entry.Found)
 		}
 	}
-	// It is kept, and too long for what this side takes of an answer: then it is not found, which is no error.
-	huge := CacheRequest{Key: "huge", Value: bytes.Repeat(all, 15<<12), TTL: 60, TenantID: tenant}
-	var set CacheSet
-	if err := p.engine.call(ctx, "CacheSet", &huge, &set); err != nil || !set.Success {
-		return fmt.Errorf("CacheSet huge: %v %v", set.Success, err)
-	}
-	var none CacheEntry
-	if err := p.engine.call(ctx, "CacheGet", &CacheRequest{Key: "huge", TenantID: tenant}, &none); err != nil || none.Found {
-		return fmt.Errorf("CacheGet huge: %v %v", none.Found, err)
+	// They are kept, and too long for what this side takes of an answer, the second one only as base64: then they are
+	// not found, which is no error.
+	for key, value := range map[string][]byte{"huge": bytes.Repeat(all, 15<<12), "wide": bytes.Repeat(all, 14<<10)} {
+		var set CacheSet
+		request := CacheRequest{Key: key, Value: value, TTL: 60, TenantID: tenant}
+		if err := p.engine.call(ctx, "CacheSet", &request, &set); err != nil || !set.Success {
+			return fmt.Errorf("CacheSet %s: %v %v", key, set.Success, err)
+		}
+		var none CacheEntry
+		err := p.engine.call(ctx, "CacheGet", &CacheRequest{Key: key, TenantID: tenant}, &none)
+		if err != nil || none.Found {
+			return fmt.Errorf("CacheGet %s: %v %v", key, none.Found, err)
+		}
 	}
 	var many CacheBatch
 	two := CacheRequest{Keys: []string{"gzip", "large", "large", "all"}, TenantID: tenant}
