@@ -53,6 +53,8 @@ impl Puppet {
             )],
             "refuse" => return Err(Status::new(Code::Unauthenticated, "who are you?")),
             "fail" => vec![failure(&params)],
+            "dense" => vec![written(&dense())],
+            "name twice" => vec![written(r#"{"a":1,"b":{"c":1,"\u0063":2}}"#)],
             "talk" => vec![
                 Event::Progress(v1::Progress {
                     percent: 50.0,
@@ -87,11 +89,6 @@ impl Puppet {
             "empty" => raw(Vec::new()),
             "no text" => raw(b"{\"a\":\"\xff\xfe\"}".to_vec()),
             "nul" => raw(b"{\"a\":\"\0\"}".to_vec()),
-            "dense" => {
-                let small = r#"{"":0},"#.repeat(580_000);
-                raw(format!(r#"{{"a":[{small}0]}}"#).into_bytes())
-            }
-            "name twice" => raw(br#"{"a":1,"b":{"c":1,"\u0063":2}}"#.to_vec()),
             "deep" => raw("[".repeat(1_000_000).into_bytes()),
             "no number" => raw(b"{\"a\":1e999}".to_vec()),
             "other schema" => raw(b"[\"\\u001b[2J\"]".to_vec()),
@@ -148,6 +145,20 @@ impl Puppet {
             }
         })
     }
+}
+
+/// A result as this text.
+fn written(text: &str) -> Event {
+    Event::Result(ExecuteResponse {
+        success: true,
+        result_json: text.to_owned().into(),
+        ..ExecuteResponse::default()
+    })
+}
+
+/// As many small values as a result has room for.
+fn dense() -> String {
+    format!(r#"{{"a":[{}0]}}"#, r#"{"":0},"#.repeat(580_000))
 }
 
 fn odd_failure(params: &Value) -> Event {
