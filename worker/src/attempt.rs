@@ -326,6 +326,7 @@ impl<'a> Attempt<'a> {
         };
         let call = PluginCall {
             job: self.job,
+            requester: Some(&self.job.requester),
             params,
             time_range: self.job.call.time_range,
             ready: config::time(self.shared.config.ready),

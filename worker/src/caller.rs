@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::code::Code;
 use engine::event::{Failure, TimeSpan};
 use engine::job::Job;
+use engine::principal::Principal;
 
 /// Who calls plugins for the loop. The module [`crate::plugins`] is one; a simulation is another.
 ///
@@ -31,6 +32,8 @@ pub trait Caller: Send + Sync {
 pub struct PluginCall<'a> {
     /// The job: names, attempt, idempotency key. Its parameters are not for sending.
     pub job: &'a Job,
+    /// Who is said to have asked; nobody, where that is not known for certain.
+    pub requester: Option<&'a Principal>,
     /// The parameters to send, with secrets filled in.
     pub params: Bytes,
     /// The span of time to send.

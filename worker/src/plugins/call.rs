@@ -205,8 +205,8 @@ fn request(call: &PluginCall<'_>, left: Duration) -> ExecuteRequest {
         attempt: job.try_number,
         deadline_epoch_ms: epoch_ms(left),
         checkpoint: call.checkpoint.clone(),
-        principal: Some(v1::Principal {
-            name: job.requester.to_string(),
+        principal: call.requester.map(|who| v1::Principal {
+            name: who.to_string(),
             role: String::new(),
             rights: rights(job.action.permission),
         }),

@@ -4,6 +4,7 @@
 //! nobody was asked for one here. A plugin that proves nothing could be anybody who reaches the engine: it is listened
 //! to where the configuration names it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use engine::event::{PinnedAction, TimeSpan};
 use engine::id::Tenant;
 use engine::job::Job;
 use engine::manifest::{Action, ActionName};
-use engine::principal::Permission;
+use engine::principal::{Permission, Principal};
 use engine::registry;
 use engine::schema::Schema;
 use engine::time::Timestamp;
@@ -38,6 +39,7 @@ const CALL_MAX: Duration = Duration::from_secs(25);
 /// A call that one plugin wants of another.
 pub(super) struct Errand {
     job: Job,
+    requester: Option<Principal>,
     params: Bytes,
     time_range: Option<TimeSpan>,
     timeout: Duration,
@@ -72,7 +74,8 @@ pub(super) async fn ask(
     asked: CallPluginRequest,
 ) -> Result<CallPluginResponse, Status> {
     let begun = Instant::now();
-    let (launch, call) = party.working_on(&asked.execution_id)?;
+    let Asking { launches, calls } = party.working_on(&asked.execution_id)?;
+    let (launch, call) = (&launches[0], &calls[0]);
     if !launch.trusted {
         let message = "the configuration does not trust this plugin, which proves nothing: it has nobody read for it";
         return Err(Status::permission_denied(message));
@@ -91,18 +94,21 @@ pub(super) async fn ask(
     drop(params);
     let errand = Errand {
         job: job(&call.job, &name, &action),
+        requester: requester(&calls),
         params: text,
         time_range: asked.time_range.as_ref().map(span),
         timeout: question::within(CALL_MAX, asked.timeout_seconds),
-        masks: launch.secrets(),
-        events: Arc::new(Lines(call.events)),
+        masks: secrets(&launches),
+        events: Arc::new(Lines(calls.into_iter().map(|call| call.events).collect())),
         answer,
     };
     let stopping = || Status::unavailable("the engine is stopping");
     common.errands.asking.send(errand).map_err(|_| stopping())?;
     let result = answered.await.map_err(|_| stopping())?;
     let mut told = told(&action, result);
-    told.error = launch.clean(&told.error);
+    for launch in &launches {
+        told.error = launch.clean(&told.error);
+    }
     told.duration_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
     Ok(told)
 }
@@ -124,12 +130,14 @@ pub(super) async fn run(plugins: &Plugins) {
 async fn made(plugins: &Plugins, errand: Errand) {
     let Errand {
         job,
+        requester,
         events,
         mut answer,
         ..
     } = errand;
     let call = PluginCall {
         job: &job,
+        requester: requester.as_ref(),
         params: errand.params,
         time_range: errand.time_range,
         ready: errand.timeout,
@@ -147,21 +155,42 @@ async fn made(plugins: &Plugins, errand: Errand) {
     let _ = answer.send(result);
 }
 
+/// For what the plugin may be asking: a call of each execution that it may mean, and who was given them.
+struct Asking {
+    launches: Vec<Arc<Launch>>,
+    calls: Vec<Call>,
+}
+
 impl Party {
-    /// The call for which it asks: of the execution that it names, or of the only one that it works on.
-    fn working_on(&self, execution: &str) -> Result<(Arc<Launch>, Call), Status> {
-        let mut all = self.calls_of(execution)?.into_iter();
-        let Some(found) = all.next() else {
+    /// The calls for which it may ask: of the execution that it names, or all that it works on. The SDKs of the JSON form
+    /// name none. For a READ it need not be known which one is meant: whoever asked for any of them may read.
+    fn working_on(&self, execution: &str) -> Result<Asking, Status> {
+        let all = self.calls_of(execution)?.into_iter();
+        let (mut launches, mut calls): (Vec<_>, Vec<Call>) = all.unzip();
+        launches.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let mut runs = BTreeSet::new();
+        calls.retain(|call| runs.insert(call.job.key.run));
+        if calls.is_empty() {
             let message = "a plugin calls another one only while it is called itself";
             return Err(Status::permission_denied(message));
-        };
-        let run = found.1.job.key.run;
-        if all.any(|(_, call)| call.job.key.run != run) {
-            let message = "this plugin works on several executions: name the one for which it calls, as execution_id";
-            return Err(Status::failed_precondition(message));
         }
-        Ok(found)
+        Ok(Asking { launches, calls })
     }
+}
+
+/// In whose name the other one is called: in nobody's, where it may be somebody else's.
+fn requester(calls: &[Call]) -> Option<Principal> {
+    let first = &calls.first()?.job.requester;
+    let same = calls.iter().all(|call| call.job.requester == *first);
+    same.then(|| first.clone())
+}
+
+fn secrets(launches: &[Arc<Launch>]) -> Masks {
+    let mut all = Masks::default();
+    for launch in launches {
+        all.join(&launch.secrets());
+    }
+    all
 }
 
 /// The action and its parameters. Peers of the JSON form name the action among the parameters.
@@ -269,14 +298,19 @@ fn as_declared(action: &Action, output: &[u8]) -> Result<(), String> {
         .map_or(Ok(()), |schema| fits("the results", schema, &result))
 }
 
-/// What the other plugin logs stands in the caller's log. Its progress and its checkpoints are not the caller's.
-struct Lines(Arc<dyn Events>);
+/// What the other plugin logs stands in the log of each call for which it may have been called. Its progress and its
+/// checkpoints are not the caller's.
+struct Lines(Vec<Arc<dyn Events>>);
 
 #[async_trait]
 impl Events for Lines {
     async fn said(&self, event: Said) {
         match event {
-            Said::Log { .. } => self.0.said(event).await,
+            Said::Log { .. } => {
+                for call in &self.0 {
+                    call.said(event.clone()).await;
+                }
+            }
             Said::Progress { .. } | Said::Checkpoint(_) => {}
         }
     }

@@ -232,7 +232,9 @@ impl Party {
             return Err(Status::permission_denied(message));
         };
         if all.next().is_some() {
-            let message = "this plugin works on several steps: name the one for which it asks, as execution_id and step_id";
+            let message = "this plugin works on several steps of that execution: name the one for which it asks, as step_id, \
+                or have the workflow call it once at a time, with `max_parallel: 1` on a step with `for_each` and `needs` \
+                between the others";
             return Err(Status::failed_precondition(message));
         }
         Ok(found)

@@ -221,6 +221,7 @@ impl Yard {
 pub(crate) fn call_of<'a>(job: &'a Job, params: &Value, timeout: Duration) -> PluginCall<'a> {
     PluginCall {
         job,
+        requester: Some(&job.requester),
         params: params.to_string().into(),
         time_range: job.call.time_range,
         ready: Duration::from_secs(10),
