@@ -158,7 +158,7 @@ pub struct SavedWorkflow {
     /// By whom.
     pub saved_by: Principal,
     /// The newest one only: whether the name is gone.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 
@@ -183,7 +183,7 @@ pub struct SavedHook {
     /// By whom.
     pub saved_by: Principal,
     /// Whether the name is gone.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 
@@ -280,8 +280,11 @@ pub struct Agent {
     /// When this was read.
     pub read_at: Timestamp,
     /// It registered itself, and nothing proves that it is who it says.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unauthenticated: bool,
+    /// It registered, but did not say what it can do, and why: it offers nothing, and nobody knows its settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_unavailable: Option<String>,
 }
 
 impl Agent {
@@ -388,14 +391,6 @@ pub struct Health {
 #[must_use]
 pub fn action_digest(agent: &str, action: &Action) -> Digest {
     Pinned::new(agent, action).digest()
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks with a reference"
-)]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 #[cfg(test)]

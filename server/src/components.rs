@@ -19,9 +19,7 @@ pub(crate) struct Agents(pub(crate) Arc<Plugins>);
 impl AgentHealth for Agents {
     async fn check(&self, tenant: &Tenant, agent: &str) -> Result<Health, HealthFailure> {
         let health = self.0.health(tenant, agent).await;
-        health.ok_or_else(|| {
-            HealthFailure::Unreachable(format!("this process has no agent called {agent}"))
-        })
+        health.map_err(HealthFailure::Unreachable)
     }
 }
 
@@ -152,6 +150,7 @@ mod tests {
             executable: None,
             read_at: engine::time::Timestamp::from_millis(1),
             unauthenticated,
+            metadata_unavailable: None,
         }
     }
 

@@ -200,6 +200,7 @@ async fn put_agent(backend: &Backend) {
         executable: None,
         read_at: now(),
         unauthenticated: false,
+        metadata_unavailable: None,
     };
     put(
         backend,

@@ -14,7 +14,7 @@ use proto::v1::ConfigUpdatedRequest;
 use proto::wire::Form;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::Common;
 use super::launches::Launch;
@@ -241,6 +241,11 @@ impl Instance {
 
     /// Gives it the settings that are in force, unless it has them.
     pub(super) async fn push(&self, common: &Common) -> Result<(), String> {
+        self.push_within(common, SMALL_CALL_MAX).await
+    }
+
+    /// The same, where it has less time to take them.
+    pub(super) async fn push_within(&self, common: &Common, limit: Duration) -> Result<(), String> {
         // One at a time, or an older one might come last.
         let _turn = self.pushing.lock().await;
         let settings = settings::in_force(common, &self.launch).await?;
@@ -252,12 +257,12 @@ impl Instance {
             config: settings.values.into_iter().collect(),
             version: i64::try_from(revision).unwrap_or(i64::MAX),
         };
-        let options = CallOptions::within(SMALL_CALL_MAX);
+        let options = CallOptions::within(limit);
         let answer = match self.client.config_updated(&request, &options).await {
             Ok(answer) => answer,
             // These may not be able to take them, and fetch them themselves. Nobody knows then which ones they have.
             Err(e) if self.is_json() => {
-                debug!(agent = self.launch.name, error = %e, "settings were not taken");
+                info!(agent = self.launch.name, error = %e, "settings were not taken: the agent fetches them itself, or not");
                 return Ok(());
             }
             Err(e) => {

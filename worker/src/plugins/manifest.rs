@@ -11,7 +11,7 @@ use engine::manifest::{Action, Manifest, Setting};
 use engine::principal::Permission;
 use engine::registry::{self, Agent, Kind};
 use engine::schema::Schema;
-use store::port::Expect;
+use store::port::{Expect, Item};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
@@ -77,6 +77,7 @@ async fn read(
         executable,
         read_at: common.ports.clock.now(),
         unauthenticated: false,
+        metadata_unavailable: None,
     };
     store(common, tenant, &agent).await?;
     Ok(agent)
@@ -85,7 +86,7 @@ async fn read(
 /// The manifest in the reply to `Info`.
 pub(super) fn of_info(info: proto::v1::InfoResponse) -> Result<Manifest, String> {
     let manifest = proto::manifest::Manifest::from_info(info).map_err(|e| e.to_string())?;
-    Ok(converted(manifest))
+    converted(manifest)
 }
 
 /// Removes the agents that `keep` does not know from the registry: their programs are gone.
@@ -98,8 +99,8 @@ pub(super) async fn forget_others(common: &Common, tenant: &Tenant, keep: impl F
         .unwrap_or_default();
     for item in listed {
         let name = registry::name_of(&item.key);
-        // What was read from an executable and is not here is nowhere; what registered itself may be anywhere.
-        let local = registry::decode::<Agent>(&item.value).is_ok_and(|a| a.executable.is_some());
+        // What was installed and is not here is nowhere; what registered itself may be anywhere.
+        let local = registry::decode::<Agent>(&item.value).is_ok_and(|a| !a.unauthenticated);
         if local && !keep(name) {
             info!(agent = name, "the program of this agent is gone");
             let _ = registry.delete(&item.key, item.revision).await;
@@ -107,11 +108,35 @@ pub(super) async fn forget_others(common: &Common, tenant: &Tenant, keep: impl F
     }
 }
 
-/// Whether the tenant has so many agents that no more may add themselves.
-pub(super) async fn is_full(common: &Common, tenant: &Tenant) -> Result<bool, String> {
+/// Whether one more may add itself. Where there is no room, the one goes that has been nowhere for longest, of those that
+/// added themselves and can do nothing.
+pub(super) async fn has_room(common: &Common, tenant: &Tenant) -> Result<bool, String> {
+    let registry = &common.ports.registry;
     let prefix = Kind::Agents.of(tenant);
-    let listed = common.ports.registry.list(&prefix, "", REMOTE_MAX).await;
-    Ok(listed.map_err(|e| e.to_string())?.len() >= REMOTE_MAX)
+    let listed = registry.list(&prefix, "", REMOTE_MAX).await;
+    let listed = listed.map_err(|e| e.to_string())?;
+    if listed.len() < REMOTE_MAX {
+        return Ok(true);
+    }
+    let idle = |item: &Item| {
+        let agent = registry::decode::<Agent>(&item.value).ok()?;
+        let idle = agent.unauthenticated && agent.manifest.actions.is_empty();
+        idle.then(|| (agent.read_at, item.key.clone(), item.revision))
+    };
+    let mut idle: Vec<_> = listed.iter().filter_map(idle).collect();
+    idle.sort();
+    for (_, key, revision) in idle {
+        let name = registry::name_of(&key);
+        let instances = registry::instance_key(tenant, name, "");
+        let there = registry.list(&instances, "", 1).await;
+        if there.is_ok_and(|there| there.is_empty())
+            && registry.delete(&key, revision).await.is_ok()
+        {
+            info!(agent = name, "forgotten: it is gone, and could do nothing");
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What the program prints with `--manifest`.
@@ -157,7 +182,8 @@ async fn output(starter: &Starter, mut command: Command) -> io::Result<Vec<u8>> 
 
 /// The manifest in these bytes, when it and every schema in it can be used.
 fn checked(bytes: &[u8]) -> Result<Manifest, String> {
-    let manifest = converted(proto::manifest::Manifest::parse(bytes).map_err(|e| e.to_string())?);
+    let manifest = proto::manifest::Manifest::parse(bytes).map_err(|e| e.to_string())?;
+    let manifest = converted(manifest)?;
     check_schemas(&manifest)?;
     Ok(manifest)
 }
@@ -178,7 +204,13 @@ pub(super) fn check_schemas(manifest: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
-fn converted(manifest: proto::manifest::Manifest) -> Manifest {
+fn converted(manifest: proto::manifest::Manifest) -> Result<Manifest, String> {
+    match manifest.kind {
+        proto::manifest::Kind::Agent => {}
+        proto::manifest::Kind::Provider | proto::manifest::Kind::Connector => {
+            return Err("providers and connectors are not supported yet, only agents".to_owned());
+        }
+    }
     let action = |a: proto::manifest::Action| Action {
         id: a.id,
         description: a.description,
@@ -202,13 +234,13 @@ fn converted(manifest: proto::manifest::Manifest) -> Manifest {
         description: s.description,
         secret: s.secret,
     };
-    Manifest {
+    Ok(Manifest {
         name: manifest.name,
         version: manifest.version,
         description: manifest.description,
         actions: manifest.actions.into_iter().map(action).collect(),
         settings: manifest.settings.into_iter().map(setting).collect(),
-    }
+    })
 }
 
 async fn executable(program: &Program) -> Result<Option<Digest>, String> {

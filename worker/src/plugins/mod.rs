@@ -5,8 +5,8 @@
 //! this worker started itself and handed a secret; a process that is gone is known to be dead, and none is ever taken
 //! for another. One that registered proves nothing, and gets less. Nothing here decides what a lost call means.
 //!
-//! Start reading at [`Plugins`]; `plugin.rs` is the life of one that we start, `remote.rs` of one that registers,
-//! `call.rs` one call, `call_back.rs` what plugins may ask of us.
+//! Start reading at [`Plugins`]; `plugin.rs` is the life of one that we start, `remote.rs` how one that
+//! registers is let in, `tending.rs` the rest of its life, `call.rs` one call, `call_back.rs` what plugins may ask of us.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -44,6 +44,7 @@ mod dial;
 mod discover;
 mod door;
 mod errand;
+mod greetings;
 mod instance;
 mod launch;
 mod launches;
@@ -58,8 +59,10 @@ mod remotes;
 mod settings;
 mod starter;
 mod tenant_id;
+mod tending;
 
 use errand::Errands;
+use greetings::Greetings;
 use instance::{Instance, Use};
 use launches::Launches;
 use plugin::Plugin;
@@ -124,6 +127,7 @@ pub(crate) struct Common {
     /// The names of the programs that are plugins here: nobody else may bear them.
     installed: BTreeSet<String>,
     remotes: Remotes,
+    greetings: Arc<Greetings>,
     errands: Errands,
     stopping: CancellationToken,
 }
@@ -151,6 +155,7 @@ impl Plugins {
             launches: Launches::default(),
             installed: found.iter().map(|program| program.name.clone()).collect(),
             remotes: Remotes::default(),
+            greetings: Arc::default(),
             errands: Errands::default(),
             stopping: CancellationToken::new(),
         });
@@ -241,12 +246,13 @@ impl Plugins {
             () = stop.cancelled() => {}
             served = &mut serving => return served.map_err(io::Error::other),
             () = settings::follow(self) => {}
-            () = remote::tend(&self.common) => {}
+            () = tending::tend(&self.common) => {}
             () = errand::run(self) => {}
         }
         self.common.stopping.cancel();
-        remote::leave(&self.common).await;
+        tending::leave(&self.common).await;
         tokio::select! {
+            biased;
             _ = &mut serving => {}
             () = self.stop() => {}
         }
@@ -263,10 +269,13 @@ impl Plugins {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// How an agent is; it is started for that if need be. `None`: there is none of that name.
-    pub async fn health(&self, tenant: &Tenant, name: &str) -> Option<Health> {
+    /// How an agent is; it is started for that if need be.
+    ///
+    /// # Errors
+    /// Why nobody can say, in words for people.
+    pub async fn health(&self, tenant: &Tenant, name: &str) -> Result<Health, String> {
         let Some(plugin) = self.plugins.get(&(tenant.clone(), name.to_owned())) else {
-            return remote::health(&self.common, tenant, name).await;
+            return tending::health(&self.common, tenant, name).await;
         };
         let patience = config::time(self.common.config.start);
         let health = match self.up(plugin, patience).await {
@@ -278,7 +287,7 @@ impl Plugins {
             },
         };
         plugin.healthy(&self.common, &health).await;
-        Some(health)
+        Ok(health)
     }
 
     /// A process that fits, wherever it is: started if need be, or waited for.

@@ -1,7 +1,4 @@
-//! The life of an instance that registered itself: let in, looked after, gone.
-//!
-//! It is called over one connection that never reconnects. Once that is closed, or nothing was heard of the instance
-//! for its lease, it is gone; should it live, its next heartbeat is answered with the wish that it registers again.
+//! Letting in the instances that register themselves: who they are, what they offer here, and what they get.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,30 +7,30 @@ use std::time::Duration;
 use engine::id::Tenant;
 use engine::manifest::Manifest;
 use engine::principal::Permission;
-use engine::registry::{self, Agent, Health, InstanceState};
-use futures::future::join_all;
-use futures::stream::{FuturesUnordered, StreamExt};
-use proto::v1::{InfoResponse, RegisterPluginRequest};
+use engine::registry::{self, Agent, InstanceState};
+use proto::client::PluginClient;
+use proto::v1::{InfoResponse, PluginType, RegisterPluginRequest};
 use proto::wire::Form;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{info, warn};
+use tokio::time::timeout;
+use tracing::info;
 
 use super::Common;
-use super::dial::{HANDSHAKE_MAX, Said, reachable, shake_hands};
+use super::dial::{self, Said, reachable, shake_hands};
 use super::discover::is_plugin_name;
+use super::greetings::Greeting;
 use super::instance::Instance;
 use super::launch::offered;
 use super::launches::Launch;
 use super::remotes::Remote;
-use super::{manifest, notice, tenant_id};
-use crate::config;
+use super::{manifest, tenant_id};
 
 /// Of its lease: one part is how often it says that it lives.
 const BEATS: u64 = 9;
-/// How often the registry is told of it in one lease.
-const RENEWALS: u32 = 3;
 /// A longer name of an instance is none.
 const ID_BYTES_MAX: usize = 128;
+/// All of it, the parts of `dial.rs` and its settings: it waits 10 s for the answer to its registration.
+const WELCOME_MAX: Duration = Duration::from_secs(9);
+const SETTINGS_MAX: Duration = Duration::from_secs(2);
 
 /// Lets an instance in that says it serves at an address.
 ///
@@ -47,48 +44,112 @@ pub(super) async fn register(
     if common.stopping.is_cancelled() {
         return Err("unavailable: the engine is stopping".to_owned());
     }
-    let tenant = welcome(common, asked).await?;
-    if let Some(known) = common.remotes.find(&asked.name, &asked.instance_id)
-        && known.launch().tenant == tenant
-        && known.notice().address.as_ref() == Some(&asked.grpc_addr)
-        && known.instance.version == asked.version
-    {
+    if let Some(known) = known(common, asked) {
         known.heard();
         return Ok(known);
     }
-    let address = reachable(common, peer, &asked.grpc_addr).await?;
-    let handshake = shake_hands(common, &address, form);
-    let (client, info) = timeout(HANDSHAKE_MAX, handshake)
+    let greeting = common.greetings.begin(peer).ok_or(
+        "unavailable: the engine lets in as many as it can at once just now: try again in a moment",
+    )?;
+    let welcome = welcome(common, (peer, form), asked, &greeting);
+    let late = |_| Err("unavailable: it was not let in within 9 s: try again".to_owned());
+    timeout(WELCOME_MAX, welcome).await.unwrap_or_else(late)
+}
+
+/// The same instance, that registers again.
+fn known(common: &Common, asked: &RegisterPluginRequest) -> Option<Arc<Remote>> {
+    let tenant = tenant_id::find(&common.site.tenants, &asked.tenant_id)?;
+    let known = common.remotes.find(&asked.name, &asked.instance_id)?;
+    let is_same = known.launch().tenant == *tenant
+        && known.instance.address == asked.grpc_addr
+        && known.instance.version == asked.version;
+    is_same.then_some(known)
+}
+
+async fn welcome(
+    common: &Common,
+    (peer, form): (IpAddr, Form),
+    asked: &RegisterPluginRequest,
+    greeting: &Arc<Greeting>,
+) -> Result<Arc<Remote>, String> {
+    let tenant = tenant(common, asked).await?;
+    let address = reachable(common, (peer, greeting), &asked.grpc_addr).await?;
+    let (client, said) = shake_hands(common, &address, form)
         .await
-        .unwrap_or_else(|_| Err("no answer in time".to_owned()))
         .map_err(|why| format!("the engine cannot call it back at {address}: {why}"))?;
-    let (manifest, note) = offer(common, asked, form, info)?;
+    let offer = offer(common, asked, form, said)?;
+    let remote = take_in(common, tenant, asked, client, offer).await?;
+    info!(agent = asked.name, instance = asked.instance_id, %address, "registered");
+    Ok(remote)
+}
+
+/// Asks an instance once more that could not say what it can do. When it can now, it is there anew, with that.
+pub(super) async fn ask_again(common: &Common, remote: &Remote) -> bool {
+    let (launch, instance) = (remote.launch(), &remote.instance);
+    let said = dial::ask(&instance.client).await;
+    let asked = RegisterPluginRequest {
+        name: launch.name.clone(),
+        version: instance.version.clone(),
+        grpc_addr: instance.address.clone(),
+        instance_id: remote.id.clone(),
+        ..RegisterPluginRequest::default()
+    };
+    let (tenant, client) = (launch.tenant.clone(), instance.client.clone());
+    match offer(common, &asked, client.form(), said) {
+        Ok(offer) if offer.unavailable.is_none() && remote.instance.is_open() => {
+            let taken = take_in(common, tenant, &asked, client, offer).await;
+            taken.is_ok()
+        }
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// From now on it is there, and is called for what it offers.
+async fn take_in(
+    common: &Common,
+    tenant: Tenant,
+    asked: &RegisterPluginRequest,
+    client: PluginClient,
+    offer: Offer,
+) -> Result<Arc<Remote>, String> {
+    let is_known = offer.unavailable.is_none();
     let agent = Agent {
-        manifest,
-        form: name_of(form).to_owned(),
+        manifest: offer.manifest,
+        form: name_of(client.form()).to_owned(),
         executable: None,
         read_at: common.ports.clock.now(),
         unauthenticated: true,
+        metadata_unavailable: offer.unavailable,
     };
     let trusted = common.config.remote.trusts(&asked.name);
-    let launch = Launch::of(tenant.clone(), asked.name.clone(), trusted);
     let instance = Instance::new(
-        launch,
+        Launch::of(tenant.clone(), asked.name.clone(), trusted),
         client,
         offered(&agent.manifest),
         asked.version.clone(),
         asked.grpc_addr.clone(),
     );
-    instance.push(common).await?;
-    manifest::store(common, &tenant, &agent).await?;
-    let said = said(common, &instance, &asked.instance_id, note);
-    let remote = Remote::new(asked.instance_id.clone(), Arc::new(instance), said);
+    instance.push_within(common, SETTINGS_MAX).await?;
+    // One that cannot say what it can do does not make those forgotten that could.
+    if is_known || !others_offer(common, &tenant, asked) {
+        manifest::store(common, &tenant, &agent).await?;
+    }
+    let said = said(common, &instance, &asked.instance_id, offer.note);
+    let remote = Remote::new((asked.instance_id.clone(), is_known), instance, said);
     let remote = Arc::new(remote);
     if !common.remotes.put(&remote) {
         return Err("too many instances are registered".to_owned());
     }
-    info!(agent = asked.name, instance = asked.instance_id, %address, "registered");
     Ok(remote)
+}
+
+/// Whether another instance of the agent is there, which can be called for something.
+fn others_offer(common: &Common, tenant: &Tenant, asked: &RegisterPluginRequest) -> bool {
+    let others = common.remotes.of(tenant, Some(&asked.name));
+    others.iter().any(|other| {
+        let instance = &other.instance;
+        other.id != asked.instance_id && instance.is_open() && !instance.actions.is_empty()
+    })
 }
 
 /// How often an instance is to say that it lives, in seconds.
@@ -98,7 +159,7 @@ pub(super) fn beat_s(common: &Common) -> i64 {
 }
 
 /// The tenant that it asks to serve, when its name can be its own.
-async fn welcome(common: &Common, asked: &RegisterPluginRequest) -> Result<Tenant, String> {
+async fn tenant(common: &Common, asked: &RegisterPluginRequest) -> Result<Tenant, String> {
     let name = &asked.name;
     let plain = asked
         .instance_id
@@ -116,13 +177,17 @@ async fn welcome(common: &Common, asked: &RegisterPluginRequest) -> Result<Tenan
             "invalid argument: `{name}` must match [a-z0-9][a-z0-9_-]{{0,62}}, and its version has 1 to {ID_BYTES_MAX} bytes"
         ));
     }
+    let kind = asked.plugin_type();
+    if matches!(kind, PluginType::Provider | PluginType::Connector) {
+        return Err("providers and connectors are not supported yet, only agents".to_owned());
+    }
     let taken = || format!("the name {name} belongs to an agent that is installed here");
     if common.installed.contains(name) {
         return Err(taken());
     }
     match manifest::stored(common, tenant, name).await? {
-        Some((agent, _)) if agent.executable.is_some() => Err(taken()),
-        None if manifest::is_full(common, tenant).await? => {
+        Some((agent, _)) if !agent.unauthenticated => Err(taken()),
+        None if !manifest::has_room(common, tenant).await? => {
             Err("this tenant has as many agents as it may have".to_owned())
         }
         Some(_) | None => Ok(tenant.clone()),
@@ -136,39 +201,49 @@ fn name_of(form: Form) -> &'static str {
     }
 }
 
-/// What it offers here, and what people must know about that. An agent of the JSON form is let in though it cannot say
-/// what it does: no released Python SDK can.
+/// What it offers here.
+struct Offer {
+    manifest: Manifest,
+    /// What people must know about it.
+    note: Option<String>,
+    /// Why it does not say what it can do.
+    unavailable: Option<String>,
+}
+
+/// What it offers. An agent of the JSON form is let in though it cannot say what it can do: no released Python SDK can.
 fn offer(
     common: &Common,
     asked: &RegisterPluginRequest,
     form: Form,
-    info: Said,
-) -> Result<(Manifest, Option<String>), String> {
+    said: Said,
+) -> Result<Offer, String> {
     match form {
-        Form::Protobuf => held(common, asked, info?),
+        Form::Protobuf => held(common, asked, said?),
         Form::Json(_) => {
             let native = |info| InfoResponse {
                 // Replicas may share an address, and not all of them say which one they are.
                 instance_id: asked.instance_id.clone(),
                 ..proto::json::native_info(info)
             };
-            let held = info.and_then(|info| held(common, asked, native(info)));
-            Ok(held.unwrap_or_else(|why| {
-                let why = format!("registered, metadata unavailable: {why}");
-                (nothing(asked), Some(crate::failure::cut(why)))
-            }))
+            let held = said.and_then(|info| held(common, asked, native(info)));
+            Ok(held.unwrap_or_else(|why| nothing(asked, crate::failure::cut(why))))
         }
     }
 }
 
-/// The manifest of an agent that does not say what it does.
-fn nothing(asked: &RegisterPluginRequest) -> Manifest {
-    Manifest {
-        name: asked.name.clone(),
-        version: asked.version.clone(),
-        description: "Registered, but does not say what it does.".to_owned(),
-        actions: Vec::new(),
-        settings: Vec::new(),
+/// That of an agent that does not say what it can do.
+fn nothing(asked: &RegisterPluginRequest, why: String) -> Offer {
+    let note = format!("registered, metadata unavailable: {why}");
+    Offer {
+        manifest: Manifest {
+            name: asked.name.clone(),
+            version: asked.version.clone(),
+            description: "Registered, but does not say what it does.".to_owned(),
+            actions: Vec::new(),
+            settings: Vec::new(),
+        },
+        note: Some(crate::failure::cut(note)),
+        unavailable: Some(why),
     }
 }
 
@@ -177,7 +252,7 @@ fn held(
     common: &Common,
     asked: &RegisterPluginRequest,
     info: InfoResponse,
-) -> Result<(Manifest, Option<String>), String> {
+) -> Result<Offer, String> {
     if info.instance_id != asked.instance_id {
         return Err("another instance answers at its address".to_owned());
     }
@@ -189,13 +264,11 @@ fn held(
         ));
     }
     manifest::check_schemas(&manifest)?;
-    if common.config.remote.trusts(&asked.name) {
-        return Ok((manifest, None));
-    }
+    let trusted = common.config.remote.trusts(&asked.name);
     let (offered, withheld): (Vec<_>, Vec<_>) = manifest
         .actions
         .into_iter()
-        .partition(|action| action.permission == Permission::Read);
+        .partition(|action| trusted || action.permission == Permission::Read);
     manifest.actions = offered;
     let withheld: Vec<String> = withheld.into_iter().map(|action| action.id).collect();
     let note = (!withheld.is_empty()).then(|| {
@@ -204,7 +277,11 @@ fn held(
             withheld.join(", ")
         )
     });
-    Ok((manifest, note))
+    Ok(Offer {
+        manifest,
+        note,
+        unavailable: None,
+    })
 }
 
 fn said(
@@ -230,119 +307,5 @@ fn said(
         actions: instance.actions.clone(),
         note,
         expires_at: Some(now.plus(common.config.remote.lease)),
-    }
-}
-
-/// Looks after all of them. Never ends.
-pub(super) async fn tend(common: &Common) {
-    let mut lives = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            remote = common.remotes.next() => lives.push(live(common, remote)),
-            Some(()) = lives.next() => {}
-        }
-    }
-}
-
-/// The worker ends: none of them is its own any more.
-pub(super) async fn leave(common: &Common) {
-    for remote in common.remotes.all() {
-        common.remotes.remove(&remote);
-        let said = remote.notice().clone();
-        notice::remove(common, &remote.launch().tenant, &said).await;
-    }
-}
-
-/// From its registration until it is gone.
-async fn live(common: &Common, remote: Arc<Remote>) {
-    write(common, &remote).await;
-    let why = watch(common, &remote).await;
-    common.remotes.remove(&remote);
-    let launch = remote.launch();
-    info!(agent = launch.name, instance = remote.id, why, "gone");
-    if common.remotes.find(&launch.name, &remote.id).is_none() {
-        let said = remote.notice().clone();
-        notice::remove(common, &launch.tenant, &said).await;
-    }
-}
-
-async fn watch(common: &Common, remote: &Remote) -> &'static str {
-    let lease = config::time(common.config.remote.lease);
-    let instance = &remote.instance;
-    let gone = async {
-        tokio::select! {
-            biased;
-            () = remote.left.cancelled() => "it left",
-            () = instance.client.closed() => "its connection is closed",
-            () = remote.silent(lease) => "nothing was heard of it",
-        }
-    };
-    let looks = async {
-        let mut renew = interval(lease / RENEWALS);
-        let mut health = interval(config::time(common.config.health));
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        health.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = instance.settings_changed.notified() => settings(common, remote).await,
-                _ = renew.tick() => write(common, remote).await,
-                _ = health.tick() => ask(common, remote).await,
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        why = gone => why,
-        () = looks => "nobody looks after it",
-    }
-}
-
-async fn settings(common: &Common, remote: &Remote) {
-    if let Err(why) = remote.instance.push(common).await {
-        warn!(
-            agent = remote.launch().name,
-            why, "settings could not be given"
-        );
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        remote.instance.settings_changed.notify_one();
-    }
-    ask(common, remote).await;
-}
-
-/// Asks how it is, and writes it down when it is news.
-async fn ask(common: &Common, remote: &Remote) {
-    // Those of the JSON form read their settings anew then, and some drop what they are doing for it.
-    if remote.instance.client.form() != Form::Protobuf && remote.instance.rank().1 > 0 {
-        return;
-    }
-    let health = remote.instance.health(common).await;
-    let known = remote.notice().health.replace(health.clone());
-    if known.is_none_or(|k| (k.ok, k.message) != (health.ok, health.message)) {
-        write(common, remote).await;
-    }
-}
-
-/// How the instances of an agent are: the first that is not well, or any. `None`: there are none.
-pub(super) async fn health(common: &Common, tenant: &Tenant, name: &str) -> Option<Health> {
-    let remotes = common.remotes.of(tenant, Some(name));
-    join_all(remotes.iter().map(|remote| ask(common, remote))).await;
-    let said = remotes
-        .iter()
-        .filter_map(|remote| remote.notice().health.clone());
-    said.min_by_key(|health| health.ok)
-}
-
-async fn write(common: &Common, remote: &Remote) {
-    let said = {
-        let mut notice = remote.notice();
-        let quiet = u64::try_from(remote.last_heard().elapsed().as_millis()).unwrap_or(u64::MAX);
-        let left = common.config.remote.lease.millis().saturating_sub(quiet);
-        let left = engine::duration::Duration::from_millis(left);
-        notice.expires_at = Some(common.ports.clock.now().plus(left));
-        notice.clone()
-    };
-    if let Err(error) = notice::put(common, &remote.launch().tenant, &said).await {
-        warn!(agent = said.agent, %error, "the state of a plugin was not written down");
     }
 }

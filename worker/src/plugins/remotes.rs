@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::id::Tenant;
 use engine::registry;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -22,16 +22,26 @@ pub(super) struct Remote {
     pub(super) instance: Arc<Instance>,
     /// It left, or is there under a newer registration.
     pub(super) left: CancellationToken,
+    /// It has said what it can do.
+    pub(super) is_known: bool,
+    /// What the registry says of it is not true any more.
+    pub(super) news: Notify,
     notice: Mutex<registry::Instance>,
     heard: watch::Sender<Instant>,
 }
 
 impl Remote {
-    pub(super) fn new(id: String, instance: Arc<Instance>, notice: registry::Instance) -> Self {
+    pub(super) fn new(
+        (id, is_known): (String, bool),
+        instance: Instance,
+        notice: registry::Instance,
+    ) -> Self {
         Self {
             id,
-            instance,
+            instance: Arc::new(instance),
             left: CancellationToken::new(),
+            is_known,
+            news: Notify::new(),
             notice: Mutex::new(notice),
             heard: watch::Sender::new(Instant::now()),
         }

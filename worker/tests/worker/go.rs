@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::event::TimeSpan;
 use engine::id::{RunId, Shard};
-use engine::registry::SettingValue;
+use engine::registry::{Instance, SettingValue};
 use engine::time::Timestamp;
 use proto::connection::Connection;
 use proto::v1::CallPluginRequest;
@@ -22,11 +23,17 @@ use worker::{CallResult, Caller};
 
 use crate::bench::within;
 use crate::remote::{
-    Process, agent, engine, pinned, remote, reserved, restarted, result, until, yard_at,
+    Process, agent, engine, pinned, remote, reserved, restarted, result, until, until_is, yard_at,
 };
 use crate::yard::{self, Heard, Yard, call_of};
 
 async fn gopher(engine: SocketAddr) -> Process {
+    let mut command = command(engine).await;
+    command.env("MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL", "1");
+    Process::start(command)
+}
+
+async fn command(engine: SocketAddr) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = Command::new(root.join("../scripts/go-peer")).output().await;
     let built = built.expect("a shell");
@@ -37,9 +44,18 @@ async fn gopher(engine: SocketAddr) -> Process {
     command
         .env("MIRASTACK_ENGINE_ADDR", engine.to_string())
         .env("MIRASTACK_PLUGIN_ADDR", "127.0.0.1:0")
-        .env("MIRASTACK_PLUGIN_TENANT_ID", yard::tenant().as_str())
-        .env("MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL", "1");
-    Process::start(command)
+        .env("MIRASTACK_PLUGIN_TENANT_ID", yard::tenant().as_str());
+    command
+}
+
+#[tokio::test]
+async fn a_go_agent_says_that_it_lives_as_often_as_it_is_asked_to() {
+    let (yard, address) = engine(remote(18, &[])).await;
+    let mut gopher = Process::start(command(address).await);
+    let first = until(&yard, "gopher", 1).await.remove(0);
+    gopher.says("says every 2s that it lives").await;
+    let is_later = |there: &Instance| there.expires_at > first.expires_at;
+    until_is(&yard, "gopher", is_later).await;
 }
 
 #[tokio::test]
@@ -66,6 +82,20 @@ async fn a_go_agent_may_be_up_before_its_engine_outlives_it_and_says_good_bye() 
     let told = result(&first, "gopher", "read", params).await;
     let sent = json!({ "action": "read", "query": "x", "limit": "3" });
     assert_eq!((&told["action"], &told["params"]), (&json!("read"), &sent));
+    assert_eq!(told["time_range"], json!(null));
+    let mut job = pinned(&first, "gopher", "read").await;
+    job.call.time_range = Some(TimeSpan {
+        start: Timestamp::from_millis(1_000),
+        end: Timestamp::from_millis(2_500),
+    });
+    let params = json!({ "query": "x" });
+    let called = first.call(&job, &params, Duration::from_secs(10)).await;
+    let CallResult::Succeeded { output } = called else {
+        panic!("{called:?}")
+    };
+    let told: Value = serde_json::from_slice(&output).expect("JSON");
+    let span = json!({ "start_epoch_ms": 1_000, "end_epoch_ms": 2_500 });
+    assert_eq!(told["time_range"], span);
 
     let second = restarted(first, address, config()).await;
     gopher.says("asked to register again").await;

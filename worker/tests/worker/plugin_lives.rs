@@ -294,7 +294,9 @@ async fn health_is_asked_for_and_starts_the_plugin() {
         "{}",
         health.message
     );
-    assert_eq!(yard.plugins.health(&yard::tenant(), "nobody").await, None);
+    let nobody = yard.plugins.health(&yard::tenant(), "nobody").await;
+    let why = "no instance of the agent nobody is registered now";
+    assert_eq!(nobody, Err(why.to_owned()));
 }
 
 #[tokio::test]

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use engine::event::TimeSpan;
 use engine::registry::SettingValue;
+use engine::time::Timestamp;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
-use worker::CallResult;
+use worker::{CallResult, Caller};
 
 use crate::remote::{
     Process, agent, engine, pinned, remote, reserved, restarted, result, until, yard_at,
@@ -57,11 +59,10 @@ async fn an_agent_that_cannot_say_what_it_does_is_listed_with_the_reason_and_loo
     );
     let listed = agent(&first, "snake").await;
     assert!(listed.unauthenticated && listed.manifest.actions.is_empty());
+    let why = listed.metadata_unavailable.expect("a reason");
+    assert!(why.contains("serialize"), "{why}");
     let health = first.plugins.health(&yard::tenant(), "snake").await;
-    assert!(
-        health.as_ref().is_some_and(|health| health.ok),
-        "{health:?}"
-    );
+    assert!(health.as_ref().is_ok_and(|health| health.ok), "{health:?}");
     first
         .set("snake", SettingValue::Plain(json!("broken")))
         .await;
@@ -86,10 +87,25 @@ async fn a_repaired_agent_is_called_and_calls_back() {
     let there = until(&yard, "snake", 1).await.remove(0);
     let note = there.note.expect("a note");
     assert!(note.ends_with("does not trust it: change"), "{note}");
-    yard.set("snake", SettingValue::Plain(json!("http://a")))
-        .await;
+    let mut job = pinned(&yard, "snake", "read").await;
+    let url = SettingValue::Plain(json!("http://a"));
+    let revision = yard.set("snake", url).await;
+    let ready = yard.plugins.ready(&job, revision, Duration::from_secs(10));
+    ready.await.expect("it takes them");
+    job.call.time_range = Some(TimeSpan {
+        start: Timestamp::from_millis(1_000),
+        end: Timestamp::from_millis(2_500),
+    });
     let params = json!({ "query": "x", "limit": 3 });
-    let told = result(&yard, "snake", "read", params).await;
+    let called = yard.call(&job, &params, Duration::from_secs(10)).await;
+    let CallResult::Succeeded { output } = called else {
+        panic!("{called:?}")
+    };
+    let told: Value = serde_json::from_slice(&output).expect("JSON");
+    assert_eq!(
+        (&told["pushed"], &told["span"]),
+        (&json!({ "url": "http://a" }), &json!([1_000, 2_500]))
+    );
     assert_eq!(
         told["params"],
         json!({ "action": "read", "query": "x", "limit": "3" })
@@ -106,7 +122,6 @@ async fn a_repaired_agent_is_called_and_calls_back() {
         (&json!(null), &json!(null), &json!([]))
     );
 
-    let job = pinned(&yard, "snake", "read").await;
     let params = json!({ "query": "fail" });
     let failed = yard.call(&job, &params, Duration::from_secs(10)).await;
     let CallResult::Failed { failure, .. } = failed else {

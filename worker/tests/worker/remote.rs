@@ -116,6 +116,26 @@ pub(crate) async fn until(yard: &Yard, name: &str, count: usize) -> Vec<Instance
     within(wait).await
 }
 
+/// Waits until the registry says of the only instance of an agent what `is` wants.
+pub(crate) async fn until_is(yard: &Yard, name: &str, is: impl Fn(&Instance) -> bool) -> Instance {
+    let prefix = format!("{}{name}/", Kind::Plugins.of(&yard::tenant()));
+    let mut revision = 0;
+    loop {
+        let there = until(yard, name, 1).await.remove(0);
+        if is(&there) {
+            return there;
+        }
+        let changes = within(yard.backend.registry.watch(&prefix, revision)).await;
+        for change in changes.expect("an open store") {
+            revision = match change {
+                store::port::Change::Put(item) => item.revision,
+                store::port::Change::Deleted { revision, .. }
+                | store::port::Change::Gap { revision } => revision,
+            };
+        }
+    }
+}
+
 pub(crate) async fn agent(yard: &Yard, name: &str) -> Agent {
     let key = Kind::Agents.key(&yard::tenant(), name);
     let item = yard

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tonic::{Code, Request};
 
+use crate::peer::Peer;
+use crate::remote::restarted;
 use crate::yard::{self, Yard, install, quick};
 
 /// An engine with a co-located agent `one`, and a connection of nobody in particular.
@@ -84,6 +86,27 @@ async fn a_registration_that_is_not_in_order_is_refused_with_its_reason() {
             .expect("an open store"),
         None
     );
+}
+
+#[tokio::test]
+async fn an_agent_whose_folder_is_gone_is_forgotten_at_the_next_start_and_one_that_registered_is_not()
+ {
+    let (yard, _) = engine().await;
+    install(yard.folder.path(), "two", "good");
+    let address = yard.engine.parse().expect("an address");
+    let yard = restarted(yard, address, quick()).await;
+    let peer = Peer::new(address, "odd", "one").await;
+    assert_eq!(peer.registers().await, "");
+    let folder = yard.folder.path().join("one");
+    std::fs::remove_dir_all(folder).expect("it is there");
+    let yard = restarted(yard, address, quick()).await;
+    let known = async |name: &str| {
+        let key = Kind::Agents.key(&yard::tenant(), name);
+        let item = yard.backend.registry.get(&key).await;
+        item.expect("an open store").is_some()
+    };
+    assert!(!known("one").await, "its folder is gone");
+    assert!(known("two").await && known("odd").await);
 }
 
 #[tokio::test]

@@ -40,12 +40,29 @@ async fn an_agent_may_be_up_before_its_engine_and_outlive_it() {
         visitor.pid()
     );
     let health = first.plugins.health(&yard::tenant(), "visitor").await;
-    assert!(health.is_some_and(|health| health.ok));
+    assert!(health.is_ok_and(|health| health.ok));
 
     let second = restarted(first, address, config()).await;
     until(&second, "visitor", 1).await;
     assert_eq!(
         result(&second, "visitor", "act", json!({})).await["pid"],
+        visitor.pid()
+    );
+}
+
+#[tokio::test]
+async fn an_agent_may_listen_at_a_unix_socket() {
+    let (yard, address) = engine(remote(90, &[])).await;
+    let own = format!("unix:{}", yard.folder.path().join("own.sock").display());
+    let mut command = Command::new(example("visitor"));
+    command
+        .args(["--engine", &address.to_string()])
+        .env("MIRASTACK_PLUGIN_ADDR", &own);
+    let visitor = Process::start(command);
+    let there = until(&yard, "visitor", 1).await.remove(0);
+    assert_eq!(there.address, Some(own));
+    assert_eq!(
+        result(&yard, "visitor", "act", json!({})).await["pid"],
         visitor.pid()
     );
 }

@@ -1,6 +1,7 @@
 //! Real plugin processes: the example `puppet` under several names and manners, in real time.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -107,6 +108,16 @@ impl Yard {
         listener: TcpListener,
         config: PluginsConfig,
         folder: TempDir,
+        store: (Backend, Handle),
+    ) -> Self {
+        Self::seen_from(None, (listener, config), folder, store).await
+    }
+
+    /// The same, where everybody seems to call from there.
+    pub(crate) async fn seen_from(
+        from: Option<IpAddr>,
+        (listener, config): (TcpListener, PluginsConfig),
+        folder: TempDir,
         (backend, handle): (Backend, Handle),
     ) -> Self {
         let engine = listener.local_addr().expect("a bound socket").to_string();
@@ -130,7 +141,15 @@ impl Yard {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         let (serving, stopping) = (Arc::clone(&plugins), stop.clone());
-        running.spawn(async move { serving.run(listener, stopping).await });
+        running.spawn(async move {
+            match from {
+                None => serving.run(listener, stopping).await,
+                Some(from) => {
+                    let incoming = crate::far::connections(listener, from);
+                    serving.run_on(incoming, stopping).await
+                }
+            }
+        });
         Self {
             backend,
             plugins,

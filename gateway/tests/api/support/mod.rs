@@ -208,6 +208,7 @@ pub(crate) async fn put_agent(backend: &Backend, tenant: &Tenant) {
         executable: None,
         read_at: Timestamp::from_millis(0),
         unauthenticated: false,
+        metadata_unavailable: None,
     };
     let key = Kind::Agents.key(tenant, "demo");
     let agent = encode(&agent);

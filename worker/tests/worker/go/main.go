@@ -67,7 +67,9 @@ func (e *Engine) registered() {
 	}
 }
 
-func (e *Engine) live(interval time.Duration) {
+// Without an interval of its own it takes the one that the engine asks for, as the public agents do.
+func (e *Engine) live(own time.Duration) {
+	interval := max(own, time.Second)
 	e.registered()
 	for {
 		time.Sleep(interval)
@@ -78,6 +80,11 @@ func (e *Engine) live(interval time.Duration) {
 		if err == nil && answer.ReRegisterRequired {
 			say("asked to register again")
 			e.registered()
+		}
+		asked := time.Duration(answer.IntervalSeconds) * time.Second
+		if own == 0 && asked > 0 && asked != interval {
+			interval = asked
+			say("says every %v that it lives, as it is asked to", interval)
 		}
 	}
 }
@@ -104,7 +111,10 @@ func must[T any](value T, err error) T {
 
 func main() {
 	encoding.RegisterCodec(jsonCodec{})
-	seconds := must(strconv.Atoi(os.Getenv("MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL")))
+	seconds := 0
+	if own := os.Getenv("MIRASTACK_PLUGIN_HEARTBEAT_INTERVAL"); own != "" {
+		seconds = must(strconv.Atoi(own))
+	}
 	listener := must(net.Listen("tcp", os.Getenv("MIRASTACK_PLUGIN_ADDR")))
 	conn := must(grpc.NewClient(os.Getenv("MIRASTACK_ENGINE_ADDR"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -92,6 +92,12 @@ type ExecuteRequest struct {
 	ExecutionMode int               `json:"execution_mode"`
 	Context       map[string]string `json:"context"`
 	TenantID      string            `json:"tenant_id"`
+	TimeRange     *TimeRange        `json:"time_range"`
+}
+
+type TimeRange struct {
+	Start int64 `json:"start_epoch_ms"`
+	End   int64 `json:"end_epoch_ms"`
 }
 
 type ExecuteResponse struct {

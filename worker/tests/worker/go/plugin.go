@@ -93,6 +93,7 @@ func (p *Plugin) execute(ctx context.Context, request *ExecuteRequest) (*Execute
 	told := map[string]any{"action": request.ActionID, "mode": request.ExecutionMode, "params": params}
 	pushed, _ := p.pushed.Load("url")
 	told["url"] = pushed
+	told["time_range"] = request.TimeRange
 	var err error
 	switch params["query"] {
 	case "fail":

@@ -14,6 +14,8 @@ from mirastack_sdk.plugin import (
 
 
 class Agent(Plugin):
+    pushed = None
+
     def info(self):
         actions = [
             Action(
@@ -50,6 +52,9 @@ class Agent(Plugin):
         if config.get("url") == "broken":
             raise RuntimeError("the back end is down")
 
+    async def config_updated(self, config):
+        self.pushed = config
+
     async def execute(self, request):
         context, told = self._engine_context, {}
         if request.params.get("query") == "fail":
@@ -76,7 +81,10 @@ class Agent(Plugin):
             mode=request.mode.name,
             params=request.params,
             url=(await context.get_config()).get("url"),
+            pushed=self.pushed,
         )
+        if request.time_range:
+            told["span"] = [request.time_range.start_epoch_ms, request.time_range.end_epoch_ms]
         return ExecuteResponse(output=told)
 
 
