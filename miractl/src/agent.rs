@@ -1,5 +1,6 @@
 //! `miractl agent`: what can be done, whether it is well, and its settings.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -122,7 +123,14 @@ fn missing(failure: Box<Failure>) -> Box<Failure> {
 async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
     let page = list::fetch(ctx.api()?, Call::get(v1(["agents"])), cmd.paging).await?;
     let look = Look {
-        headings: &["NAME", "VERSION", "STATE", "ACTIONS", "~DESCRIPTION"],
+        headings: &[
+            "NAME",
+            "VERSION",
+            "STATE",
+            "ACTIONS",
+            "REMARKS",
+            "~DESCRIPTION",
+        ],
         row: &|a| {
             vec![
                 text(a, "name").into(),
@@ -133,6 +141,7 @@ async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
                     .map_or(0, Vec::len)
                     .to_string()
                     .into(),
+                cell(remarks(a), Tone::Attention),
                 text(a, "description").into(),
             ]
         },
@@ -141,6 +150,18 @@ async fn list(ctx: &Ctx, cmd: &ListCmd) -> Result<Exit> {
     };
     list::print(ctx, &page, &look)?;
     Ok(Exit::Ok)
+}
+
+/// What is to be known before an agent is relied on.
+fn remarks(agent: &Value) -> String {
+    let mut remarks = Vec::new();
+    if agent["authenticated"] == false {
+        remarks.push("unauthenticated");
+    }
+    if agent["metadata_unavailable"].is_string() {
+        remarks.push("metadata unavailable");
+    }
+    remarks.join(", ")
 }
 
 /// The state of an agent in one word: the worst of its instances, if it does not say one itself.
@@ -227,10 +248,12 @@ fn page(ctx: &Ctx, agent: &Value) -> String {
             "unauthenticated: it registered itself, and nothing proves that it is who it says\n",
         );
     }
-    for note in instances(agent)
-        .map(|i| text(i, "note"))
-        .filter(|n| !n.is_empty())
-    {
+    let unavailable = text(agent, "metadata_unavailable");
+    let notes: BTreeSet<&str> = instances(agent).map(|i| text(i, "note")).collect();
+    if !unavailable.is_empty() && notes.iter().all(|note| !note.contains(unavailable)) {
+        page.push_str(&format!("metadata unavailable: {unavailable}\n"));
+    }
+    for note in notes.into_iter().filter(|note| !note.is_empty()) {
         page.push_str(&format!("{note}\n"));
     }
     let mut table = Table::new(&["ACTION", "PERMISSION", "~PARAMETERS", "~DESCRIPTION"]);
@@ -310,6 +333,14 @@ async fn health(ctx: &Ctx, name: &str) -> Result<Exit> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_to_be_known_before_an_agent_is_relied_on_stands_in_its_row() {
+        let agent = json!({"authenticated": false, "metadata_unavailable": "it is mute"});
+        assert_eq!(remarks(&agent), "unauthenticated, metadata unavailable");
+        let ours = json!({"authenticated": true, "metadata_unavailable": null});
+        assert_eq!(remarks(&ours), "");
+    }
 
     #[test]
     fn health_is_understood_wherever_it_stands() {

@@ -55,21 +55,26 @@ pub(crate) async fn show(ctx: &Ctx, cmd: &ConfigCmd) -> Result<Exit> {
         agent["config"].clone()
     };
     ctx.out.thing(&shown, name, || table(ctx, &clean(&agent)))?;
-    if ctx.out.format == Format::Table && declared(&agent).is_empty() {
-        ctx.out.say(&format!("{name} has no settings."));
+    if ctx.out.format == Format::Table && rows(&agent).is_empty() {
+        ctx.out
+            .say(&match agent["metadata_unavailable"].is_string() {
+                true => format!(
+                    "{name} does not say which settings it takes: any name with a text can be set."
+                ),
+                false => format!("{name} has no settings."),
+            });
     }
     Ok(Exit::Ok)
 }
 
 /// The settings as a table: what each is set to, secrets as a word.
 pub(crate) fn table(ctx: &Ctx, agent: &Value) -> String {
-    let declared = declared(agent);
-    if declared.is_empty() {
+    let rows = rows(agent);
+    if rows.is_empty() {
         return String::new();
     }
     let mut table = Table::new(&["SETTING", "TYPE", "~VALUE", "~DESCRIPTION"]);
-    for setting in declared {
-        let key = text(setting, "key");
+    for (key, setting) in rows {
         let value = &agent["config"][key];
         let value = if value.is_null() {
             &setting["value"]
@@ -110,6 +115,17 @@ fn shown(value: &Value, setting: &Value) -> Cell {
     }
 }
 
+/// What is declared, and what is set without that.
+fn rows(agent: &Value) -> Vec<(&str, &Value)> {
+    let declared = declared(agent);
+    let of_declared = declared.iter().map(|s| (text(s, "key"), *s));
+    let set = agent["config"].as_object().into_iter().flatten();
+    let undeclared = set
+        .map(|(key, _)| (key.as_str(), &Value::Null))
+        .filter(|(key, _)| declared.iter().all(|s| text(s, "key") != *key));
+    of_declared.chain(undeclared).collect()
+}
+
 fn declared(agent: &Value) -> Vec<&Value> {
     agent["settings"].as_array().into_iter().flatten().collect()
 }
@@ -129,7 +145,9 @@ pub(crate) async fn set(ctx: &Ctx, cmd: &ConfigSetCmd) -> Result<Exit> {
         );
     }
     for name in &cmd.unset {
-        find(&declared, name, &cmd.name)?;
+        if agent["config"][name.as_str()].is_null() {
+            find(&declared, name, &cmd.name)?;
+        }
         patch.insert(name.clone(), Value::Null);
     }
     let answer = ctx
@@ -227,6 +245,14 @@ mod tests {
         assert_eq!(setting(&int, "n", "3").expect("a number"), json!(3));
         assert!(setting(&int, "n", "three").is_err());
         assert_eq!(setting(&Value::Null, "n", "3").expect("a text"), json!("3"));
+    }
+
+    #[test]
+    fn what_is_set_is_shown_also_where_nobody_declares_it() {
+        let agent = json!({"settings": [{"key": "url"}], "config": {"token": "x", "url": null}});
+        let rows = rows(&agent);
+        let keys: Vec<&str> = rows.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, ["url", "token"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod github;
 mod ground;
 mod judge;
 mod metrics;
+mod mute;
 mod questions;
 mod secrets;
 mod siege;

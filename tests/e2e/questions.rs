@@ -89,7 +89,7 @@ impl Ground {
 }
 
 /// What a script of the project fetches or builds.
-async fn fetched(script: &str) -> Result<PathBuf> {
+pub(crate) async fn fetched(script: &str) -> Result<PathBuf> {
     let script = root()?.join("scripts").join(script);
     let output = tokio::process::Command::new(script).output().await?;
     let why = String::from_utf8_lossy(&output.stderr);
@@ -106,7 +106,7 @@ async fn offers(api: &Api, agent: &str) -> Result<()> {
     Ok(())
 }
 
-fn surround(command: &mut Command, engine: SocketAddr, own: SocketAddr) {
+pub(crate) fn surround(command: &mut Command, engine: SocketAddr, own: SocketAddr) {
     command
         .env("MIRASTACK_ENGINE_ADDR", engine.to_string())
         .env("MIRASTACK_PLUGIN_ADDR", own.to_string())

@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, Media, media, parse};
 use crate::respond::{self, check_change, revision_tag};
 use crate::route::{Keyed, Route, Shape};
-use crate::settings;
+use crate::settings::{self, Known};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -95,6 +95,9 @@ pub(crate) struct Shown {
     form: String,
     /// Whether anything proves that it is who it says. One that registers itself proves nothing.
     authenticated: bool,
+    /// Why it could not say what it can do, where it registered and could not: then it offers nothing, and any setting
+    /// with a text can be given to it.
+    metadata_unavailable: Option<String>,
     /// stopped, starting, ready, unhealthy or backoff.
     state: &'static str,
     /// What it can do: `{id, description, permission, input, output, idempotent, lookup, settle_ms, timeout_ms}`.
@@ -193,10 +196,11 @@ impl Shown {
             description: manifest.description.clone(),
             form: agent.form.clone(),
             authenticated: !agent.unauthenticated,
+            metadata_unavailable: agent.metadata_unavailable.clone(),
             state: state(&instances),
             actions: manifest.actions.clone(),
             settings: manifest.settings.clone(),
-            config: settings::shown(&manifest.settings, &config),
+            config: settings::shown(Known::of(agent), &config),
             config_revision: config.revision,
             health: newest.map(ShownHealth::of),
             instances: instances
@@ -288,15 +292,18 @@ async fn forget(
     State(gate): State<Shared>,
     caller: Caller,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let agent = find(&gate, &caller.tenant, &name)?;
+    let shown = Shown::of(&gate, &caller.tenant, &agent.value);
+    check_change(&headers, Some(&respond::json_tag(&shown)))?;
     if !agent.value.unauthenticated {
         let why = format!(
-            "the agent {name} is installed with the engine: take its program out of the plugins' folder"
+            "the agent {name} is installed with the engine: take its program out of the plugins' folder, and start the engine again"
         );
         return Err(Problem::conflict(Code::Conflict, why));
     }
-    let there = instances(&gate, &caller.tenant, &name).len();
+    let there = shown.instances.len();
     if there > 0 {
         let why =
             format!("instances of the agent {name} that are registered: {there}; stop them first");
@@ -314,7 +321,7 @@ async fn config(
 ) -> Result<Response, Problem> {
     let agent = find(&gate, &caller.tenant, &name)?;
     let config = config_of(&gate, &caller.tenant, &name);
-    let shown = settings::shown(&agent.value.manifest.settings, &config);
+    let shown = settings::shown(Known::of(&agent.value), &config);
     Ok(respond::tagged(&shown, &revision_tag(config.revision)))
 }
 
@@ -328,7 +335,7 @@ async fn set(
     media(&headers, &[Media::MergePatch])?;
     let patch: Map<String, Json> = parse(&body)?;
     let agent = find(&gate, &caller.tenant, &name)?;
-    let declared = &agent.value.manifest.settings;
+    let known = Known::of(&agent.value);
     let kept = gate.agent_config.get(&caller.tenant, &name);
     let old = kept.as_ref().map(|kept| AgentConfig::clone(&kept.value));
     let old = old.unwrap_or_default();
@@ -338,8 +345,8 @@ async fn set(
         let plain = engine::value::canonical(value);
         SettingValue::Sealed(gate.seal(&bound, &plain))
     };
-    let new = settings::patched(declared, &old, &patch, seal)?;
-    let shown = settings::shown(declared, &new);
+    let new = settings::patched(known, &old, &patch, seal)?;
+    let shown = settings::shown(known, &new);
     let tag = revision_tag(new.revision);
     if new != old {
         let at = kept.map(|kept| kept.at);

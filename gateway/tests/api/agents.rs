@@ -175,6 +175,7 @@ async fn register(world: &World, name: &str, until: Timestamp) {
     let agent = json!({
         "manifest": { "name": name, "version": "1", "actions": [] },
         "form": "json", "executable": null, "read_at": world.clock.now(), "unauthenticated": true,
+        "metadata_unavailable": "it could not be serialized",
     });
     let tenant = Tenant::default();
     let key = Kind::Agents.key(&tenant, name);
@@ -208,12 +209,17 @@ async fn an_agent_that_registered_itself_is_forgotten_once_it_is_gone() {
     let there = world.admin.delete(path).empty().await;
     assert_eq!(there.code(409), "conflict");
     world.clock.advance(Duration::from_secs(91));
-    assert_eq!(shown().await.json["instances"], json!([]));
+    let seen = shown().await;
+    assert_eq!(seen.json["instances"], json!([]));
+    let stale = world.admin.delete(path).header("if-match", "\"0\"");
+    assert_eq!(stale.empty().await.code(412), "precondition_failed");
     assert_eq!(
         world.engineer.delete(path).empty().await.code(403),
         "forbidden"
     );
-    assert_eq!(world.admin.delete(path).empty().await.status, 204);
+    let tag = seen.header("etag").to_owned();
+    let deleted = world.admin.delete(path).header("if-match", &tag);
+    assert_eq!(deleted.empty().await.status, 204);
     assert_eq!(shown().await.code(404), "not_found");
     assert_eq!(
         world.admin.delete(path).empty().await.code(404),
@@ -225,4 +231,28 @@ async fn an_agent_that_registered_itself_is_forgotten_once_it_is_gone() {
     let key = Kind::Agents.key(&Tenant::default(), "visitor");
     let kept = world.backend.registry.get(&key).await;
     assert_eq!(kept.expect("an open store"), None);
+}
+
+#[tokio::test]
+async fn an_agent_that_could_not_say_what_it_takes_is_seen_as_such_and_set() {
+    let world = World::start().await;
+    let until = world.clock.now().plus(Duration::from_secs(90));
+    register(&world, "visitor", until).await;
+    let listed = async || world.operator.get("/api/v1/agents").await;
+    while listed().await.items().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let row = listed().await.items()[1].clone();
+    assert_eq!(
+        (&row["authenticated"], &row["metadata_unavailable"]),
+        (&json!(false), &json!("it could not be serialized"))
+    );
+    let set = world.admin.patch("/api/v1/agents/visitor/config");
+    let answer = set.patch(&json!({"metrics_url": "http://x"})).await;
+    assert_eq!((answer.status, answer.header("etag")), (200, "\"1\""));
+    let shown = world.operator.get("/api/v1/agents/visitor").await.json;
+    assert_eq!(shown["config"], json!({"metrics_url": "http://x"}));
+    let wrong = world.admin.patch("/api/v1/agents/visitor/config");
+    let wrong = wrong.patch(&json!({"metrics_url": 7})).await;
+    assert_eq!(wrong.code(422), "invalid");
 }
