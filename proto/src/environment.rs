@@ -1,6 +1,7 @@
 //! The environment variables and the first line of output by which a plugin and its starter find each other.
 
-/// Where the engine serves `EngineService`: `host:port` or `unix:/path`. Unset: serve without registering.
+/// Where the engine serves `EngineService`: `host:port`, or `https://host:port` where it has a certificate. Unset: serve
+/// without registering.
 pub const ENGINE_ADDR: &str = "MIRASTACK_ENGINE_ADDR";
 /// Where to listen: `host:port` or `unix:/path`. Unset: a free port on loopback.
 pub const PLUGIN_ADDR: &str = "MIRASTACK_PLUGIN_ADDR";
