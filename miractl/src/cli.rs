@@ -201,6 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn no_verb_has_a_flag_of_the_name_that_a_global_one_has() {
+        fn walk(command: &clap::Command, globals: &[&str], taken: &mut Vec<String>) {
+            for verb in command.get_subcommands() {
+                let ids = verb.get_arguments().map(|arg| arg.get_id().as_str());
+                let both = ids.filter(|id| globals.contains(id));
+                taken.extend(both.map(|id| format!("{} {id}", verb.get_name())));
+                walk(verb, globals, taken);
+            }
+        }
+        // clap would give each the values of the other, of another type.
+        let command = command();
+        let globals = command.get_arguments().filter(|arg| arg.is_global_set());
+        let globals: Vec<&str> = globals.map(|arg| arg.get_id().as_str()).collect();
+        assert!(globals.contains(&"output"), "{globals:?}");
+        let mut taken = Vec::new();
+        walk(&command, &globals, &mut taken);
+        assert!(taken.is_empty(), "{taken:?}");
+    }
+
+    #[test]
     fn every_verb_has_examples_in_its_long_help() {
         fn walk(command: &clap::Command, path: &str, lacking: &mut Vec<String>) {
             let path = format!("{path} {}", command.get_name());

@@ -100,8 +100,8 @@ pub(crate) struct WatchCmd {
 
 /// Cancel a run
 ///
-/// No new step starts; a change that is being made is waited for, and what was changed is undone
-/// where the workflow says how.
+/// No new step starts; a change that is being made is waited for. What was changed stays: nothing
+/// is undone in this version.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -128,7 +128,7 @@ pub(crate) struct ResumeCmd {
 /// Settle a step that is in doubt
 ///
 /// Somebody has to look at the system that the step changes: was the change made or not? --done
-/// takes the step as succeeded; --not-done runs it again, and asks for its approval again.
+/// takes the step as succeeded; --not-done runs it again, under the approval that it has.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("outcome").required(true))]
 #[command(after_long_help = "\
@@ -138,7 +138,7 @@ Examples:
 pub(crate) struct ResolveCmd {
     /// The run: an id, an ending of it, @last or @last:WORKFLOW
     run: String,
-    /// The step that is in doubt
+    /// The step that is in doubt; of an item of a fan-out, STEP[KEY] in quotes
     step: String,
     /// The change was made
     #[arg(long, group = "outcome")]
@@ -148,7 +148,7 @@ pub(crate) struct ResolveCmd {
     not_done: bool,
     /// A part of the step's output, where later steps need it; may be repeated
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "not_done")]
-    output: Vec<String>,
+    step_output: Vec<String>,
     /// How you know; stands in the journal
     #[arg(long, value_name = "TEXT", required = true)]
     comment: String,
@@ -311,8 +311,8 @@ async fn resolve(ctx: &Ctx, cmd: &ResolveCmd) -> Result<Exit> {
         "comment": cmd.comment,
         "attempt": attempt,
     });
-    if !cmd.output.is_empty() {
-        body["output"] = inputs::convert(&cmd.output, &inputs::Types::new(), false)?.into();
+    if !cmd.step_output.is_empty() {
+        body["output"] = inputs::convert(&cmd.step_output, &inputs::Types::new(), false)?.into();
     }
     let said = if cmd.done {
         "was made"

@@ -94,14 +94,12 @@ pub(crate) fn next_commands(run: &Run) -> Vec<String> {
                 short(waiting.id.as_deref().unwrap_or(&run.id))
             )),
             "in_doubt" => {
-                next.push(format!(
-                    "miractl run resolve {id} {} --done --comment TEXT",
-                    waiting.step
-                ));
-                next.push(format!(
-                    "miractl run resolve {id} {} --not-done --comment TEXT",
-                    waiting.step
-                ));
+                let step = shell_word(&waiting.step);
+                for said in ["--done", "--not-done"] {
+                    next.push(format!(
+                        "miractl run resolve {id} {step} {said} --comment TEXT"
+                    ));
+                }
             }
             _ => {}
         }
@@ -121,6 +119,16 @@ pub(crate) fn next_commands(run: &Run) -> Vec<String> {
         _ => {}
     }
     next
+}
+
+/// A name as a shell takes it for one word that means nothing else: that of an item is made of its key, which may have
+/// come from outside.
+fn shell_word(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', r"'\''"))
 }
 
 /// Asks for a run's cancellation.
@@ -188,6 +196,13 @@ mod tests {
         assert_eq!(
             next_commands(&doubt)[0],
             "miractl run resolve r s --done --comment TEXT"
+        );
+        let item = run(
+            json!({"id": "r", "status": "waiting", "waiting_for": [{"kind": "in_doubt", "step": "s[it's $(a)]"}]}),
+        );
+        assert_eq!(
+            next_commands(&item)[1],
+            r"miractl run resolve r 's[it'\''s $(a)]' --not-done --comment TEXT"
         );
         assert_eq!(
             next_commands(&run(json!({"id": "r", "status": "succeeded"}))),

@@ -92,6 +92,43 @@ fn a_step_in_doubt_ends_the_wait() {
 }
 
 #[test]
+fn an_item_in_doubt_is_settled_with_the_very_command_that_is_shown() {
+    let mut waiting = state("waiting");
+    waiting["waiting_for"] = json!([{ "kind": "in_doubt", "step": "silence[it's 1/2]" }]);
+    let step = format!("/api/v1/runs/{RUN}/steps/silence[it's%201%2F2]");
+    let (get, post) = (format!("GET {step}"), format!("POST {step}/resolve"));
+    let server = Server::start(move |request, _| match request.route() {
+        route if route == get => Reply::Json(200, json!({ "attempts": [{ "number": 3 }] })),
+        route if route == post => Reply::Json(200, json!({})),
+        route if route.ends_with("/events") => Reply::Silent(record(1, "x", &json!([]))),
+        route if route.contains("/steps/") => support::problem(404, "there is no such step"),
+        _ => Reply::Json(200, waiting.clone()),
+    });
+    let watched = run(&server, &["run", "watch", RUN]);
+    let shown = lines(&watched.err)
+        .into_iter()
+        .find(|line| line.contains("--not-done"));
+    let shown = shown.unwrap_or_else(|| panic!("no command in {}", watched.err));
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let program = support::miractl(&server.url, home.path());
+    // The shell reads what a person would paste.
+    let pasted = shown
+        .trim()
+        .replacen("miractl", "\"$0\" --yes", 1)
+        .replacen("TEXT", "'not there'", 1)
+        .replacen(&RUN[RUN.len() - 8..], RUN, 1);
+    let mut shell = std::process::Command::new("sh");
+    shell.arg("-c").arg(&pasted).arg(program.get_program());
+    shell.env_clear().current_dir(home.path());
+    shell.envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    let done: Done = shell.output().expect("it starts").into();
+    assert_eq!(done.code, 0, "{pasted}: {}", done.err);
+    let sent = server.of(&format!("POST {step}/resolve"));
+    assert_eq!(sent[0].json()["attempt"], 3);
+    assert_eq!(sent[0].json()["outcome"], "not_done");
+}
+
+#[test]
 fn without_wait_the_id_is_all() {
     let done = run(&in_status(state("running")), &["workflow", "run", "hello"]);
     assert_eq!(

@@ -6,7 +6,7 @@ use crate::event::{Event, StepStatus};
 use crate::facts::Rejection;
 use crate::principal::Permission;
 use crate::run::draft::{Decided, Draft, failure};
-use crate::run::state::{At, Step, Steps};
+use crate::run::state::{At, Step};
 
 impl Draft<'_> {
     pub(super) fn resolve(&mut self, command: &Command) -> Decided {
@@ -87,14 +87,7 @@ impl Draft<'_> {
     }
 
     fn find(&self, name: &str) -> Decided<&Step> {
-        let written = self.state.named(name);
-        let items = self
-            .head()
-            .open
-            .iter()
-            .filter_map(|no| self.state.steps.get(*no));
-        let found = written.or_else(|| items.into_iter().find(|s| s.name == name));
-        found.ok_or_else(|| {
+        self.state.named_or_open(name).ok_or_else(|| {
             Rejection::refused(Code::NotFound, format!("the run has no step {name}"))
         })
     }

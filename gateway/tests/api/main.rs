@@ -14,6 +14,7 @@ mod rights;
 mod runs;
 mod secrets;
 mod starting;
+mod steps;
 mod strangers;
 mod support;
 mod waits;

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 /// The id of an approval: `RUN.STEP.ASKING`.
 const APPROVAL: &str = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9]{1,9}\.[0-9]{1,9}$";
+/// The name of a step, or of an item of a fan-out: `STEP[KEY]`.
+const ITEM: &str = r"^[a-z][a-z0-9_]{0,62}(\[[\s\S]*\])?$";
 /// `a=1,b=2`: what stands after a comma is another pair, or another value of the same name.
 const LABELS: &str = r"^,*([^,=]*=[\s\S]*)?$";
 
@@ -35,6 +37,8 @@ fn of_path(path: &str, name: &str) -> Value {
         "name" if path.starts_with("/api/v1/agents/") => text("^[a-z0-9][a-z0-9_-]{0,62}$"),
         "name" | "tenant" => text("^[a-z0-9][a-z0-9-]{0,62}$"),
         "sha256" => text("^[0-9a-f]{64}$"),
+        // Where a step is looked at or settled, an item is as good.
+        "step" if !path.contains("/items") => text(ITEM),
         "step" | "action" => text("^[a-z][a-z0-9_]{0,62}$"),
         "id" if path.starts_with("/api/v1/approvals/") => text(APPROVAL),
         "id" => json!({"type": "string", "format": "uuid"}),

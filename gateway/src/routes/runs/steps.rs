@@ -32,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(
             ("/api/v1/runs/{id}/steps/{step}", Right::Read),
             "getStep",
-            "One step of a run.",
+            "One step of a run, or an item of a fan-out that has not ended, by its name `STEP[KEY]`.",
             get,
         )
         .answer(200, "The step.", Shape::json::<ShownStep>()),
@@ -85,7 +85,7 @@ impl Looked {
     fn step(&self, name: &str) -> Result<&Step, Problem> {
         self.run
             .state()
-            .named(name)
+            .named_or_open(name)
             .ok_or_else(|| Problem::not_found("step", name))
     }
 

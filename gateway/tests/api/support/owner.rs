@@ -265,20 +265,23 @@ impl Owner {
         let mut heard = self.backend.live.subscribe(Topic::Run(key.clone()));
         let (step, attempt, nonce) = loop {
             let loaded = self.load(&key).await.expect("the run is there");
-            let found = loaded.state().named(step).and_then(|step| match step.at {
-                At::Dispatched { attempt, .. } | At::Granted { attempt, .. } => {
-                    let nonce = step.attempts.last().and_then(|t| t.nonce);
-                    Some((step.no, attempt, nonce))
-                }
-                At::Nothing
-                | At::Wait { .. }
-                | At::Prepared
-                | At::Approval
-                | At::Retry { .. }
-                | At::Settlement { .. }
-                | At::Doubt
-                | At::Items => None,
-            });
+            let found = loaded
+                .state()
+                .named_or_open(step)
+                .and_then(|step| match step.at {
+                    At::Dispatched { attempt, .. } | At::Granted { attempt, .. } => {
+                        let nonce = step.attempts.last().and_then(|t| t.nonce);
+                        Some((step.no, attempt, nonce))
+                    }
+                    At::Nothing
+                    | At::Wait { .. }
+                    | At::Prepared
+                    | At::Approval
+                    | At::Retry { .. }
+                    | At::Settlement { .. }
+                    | At::Doubt
+                    | At::Items => None,
+                });
             match found {
                 Some(found) => break found,
                 None => heard.recv().await.expect("news"),
