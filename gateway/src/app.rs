@@ -20,15 +20,19 @@ use crate::problem::Problem;
 use crate::routes;
 
 /// Routes of the contract that this version does not have, by their beginnings and what follows a name.
-const LATER: [&str; 20] = [
+const LATER: [&str; 24] = [
     "/api/v1/runs/*/rerun",
     "/api/v1/runs/*/signals/*",
     "/api/v1/runs/*/logs",
     "/api/v1/providers",
     "/api/v1/providers/*",
+    "/api/v1/providers/*/config",
+    "/api/v1/providers/*/health",
     "/api/v1/connectors",
     "/api/v1/connectors/*",
-    "/api/v1/hooks/*/*/redeliver",
+    "/api/v1/connectors/*/config",
+    "/api/v1/connectors/*/health",
+    "/api/v1/hooks/*/deliveries/*/redeliver",
     "/api/v1/hooks/*/redeliver",
     "/api/v1/users",
     "/api/v1/users/*",

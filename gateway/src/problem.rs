@@ -14,7 +14,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 /// A text of a problem is not longer, in bytes.
 const TEXT_MAX: usize = 2_048;
 /// What a client should wait when nothing better is known, in seconds.
-const RETRY_SECONDS: u32 = 1;
+pub(crate) const RETRY_SECONDS: u32 = 1;
 
 /// A refusal on its way to the client. The request's id is added last, by [`finish`].
 #[derive(Clone, Debug, PartialEq)]

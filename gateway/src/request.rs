@@ -29,39 +29,69 @@ const LIMIT_MAX: usize = 1_000;
 pub(crate) struct Arg {
     pub(crate) name: &'static str,
     pub(crate) says: &'static str,
+    /// Whether it takes several values: any of those between commas, and with each repetition these too.
+    several: bool,
+}
+
+impl Arg {
+    /// One that takes one value, and is given once.
+    pub(crate) const fn one(name: &'static str, says: &'static str) -> Self {
+        let several = false;
+        Self {
+            name,
+            says,
+            several,
+        }
+    }
+
+    /// One that takes several.
+    pub(crate) const fn several(name: &'static str, says: &'static str) -> Self {
+        let several = true;
+        Self {
+            name,
+            says,
+            several,
+        }
+    }
+
+    /// Whether it takes so many values.
+    pub(crate) fn takes(&self, values: usize) -> bool {
+        self.several || values <= 1
+    }
 }
 
 /// The arguments that every list has.
-pub(crate) const LIMIT_ARG: Arg = Arg {
-    name: "limit",
-    says: "How many rows, 50 unless said otherwise, at most 1,000.",
-};
+pub(crate) const LIMIT_ARG: Arg = Arg::one(
+    "limit",
+    "How many rows, 50 unless said otherwise, at most 1,000.",
+);
 /// See [`LIMIT_ARG`].
-pub(crate) const CURSOR_ARG: Arg = Arg {
-    name: "cursor",
-    says: "`next_cursor` of the part before.",
-};
+pub(crate) const CURSOR_ARG: Arg = Arg::one("cursor", "`next_cursor` of the part before.");
 
 /// The arguments of a request; the guard has refused those that the route does not have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Args(Vec<(String, String)>);
 
 impl Args {
-    /// Reads them, and refuses every name that is not `known`.
+    /// Reads them, and refuses every name that is not `known`, and those that stand twice and take one value: nobody knows
+    /// which of the two is meant.
     ///
     /// # Errors
     /// 400.
     pub(crate) fn read(parts: &Parts, known: &[Arg]) -> Result<Self, Problem> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::malformed("the query of the address cannot be read"))?;
+        let mut seen: Vec<&str> = Vec::new();
         for (name, _) in &pairs {
-            if !known.iter().any(|arg| arg.name == name) {
-                let names: Vec<&str> = known.iter().map(|arg| arg.name).collect();
-                let problem = Problem::malformed(format!("there is no argument {name:?} here"));
-                return Err(match names.is_empty() {
-                    true => problem.hint("this route takes no arguments"),
-                    false => problem.hint(format!("its arguments are {}", names.join(", "))),
-                });
+            let arg = known.iter().find(|arg| arg.name == name);
+            let arg = arg.ok_or_else(|| no_argument(name, known))?;
+            let before = seen.contains(&arg.name);
+            if !arg.takes(1 + usize::from(before)) {
+                let detail = format!("the argument {name} is given twice, and it has one value");
+                return Err(Problem::malformed(detail));
+            }
+            if !before {
+                seen.push(arg.name);
             }
         }
         Ok(Self(pairs))
@@ -72,12 +102,12 @@ impl Args {
         Self(pairs)
     }
 
-    /// The last value of an argument, if it is given and not empty.
+    /// The value of an argument that takes one, if it is given and not empty.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
-        let values = self.0.iter().rev().filter(|(given, _)| given == name);
-        values
+        let given = self.0.iter().find(|(given, _)| given == name);
+        given
             .map(|(_, value)| value.as_str())
-            .find(|v| !v.is_empty())
+            .filter(|v| !v.is_empty())
     }
 
     /// Each giving of an argument, with its parts between commas: OR inside, AND between.
@@ -134,6 +164,16 @@ impl Args {
         let after = cursor.map(|text| read_cursor(text).ok_or_else(no_cursor));
         let after = after.transpose()?;
         Ok(Page { limit, after })
+    }
+}
+
+/// 400, with the names that there are.
+fn no_argument(name: &str, known: &[Arg]) -> Problem {
+    let names: Vec<&str> = known.iter().map(|arg| arg.name).collect();
+    let problem = Problem::malformed(format!("there is no argument {name:?} here"));
+    match names.is_empty() {
+        true => problem.hint("this route takes no arguments"),
+        false => problem.hint(format!("its arguments are {}", names.join(", "))),
     }
 }
 
@@ -371,13 +411,7 @@ mod tests {
     use super::*;
     use http::Request;
 
-    const KNOWN: &[Arg] = &[
-        LIMIT_ARG,
-        Arg {
-            name: "status",
-            says: "",
-        },
-    ];
+    const KNOWN: &[Arg] = &[LIMIT_ARG, Arg::several("status", "")];
 
     fn args(query: &str) -> Result<Args, Problem> {
         let request = Request::get(format!("/x?{query}"))
@@ -401,6 +435,19 @@ mod tests {
         assert!(args("limit=0").expect("read").page().is_err());
         assert!(args("limit=x").expect("read").page().is_err());
         assert_eq!(args("").expect("read").page().expect("a page").limit, 50);
+    }
+
+    #[test]
+    fn an_argument_of_one_value_is_given_once() {
+        for twice in [
+            "limit=3&limit=3",
+            "limit=&limit=3",
+            "limit=1&status=a&limit=2",
+        ] {
+            let problem = args(twice).expect_err("nobody knows which");
+            assert_eq!(problem.code.as_str(), "malformed", "{twice}");
+        }
+        assert!(args("status=a&limit=3&status=a").is_ok());
     }
 
     #[test]

@@ -39,22 +39,19 @@ pub(super) fn routes() -> Vec<Route> {
             "The approvals, newest first.",
             list,
         )
-        .args(&[
-            Arg {
-                name: "state",
-                says: "pending, approved, rejected, expired, withdrawn or used.",
-            },
-            Arg {
-                name: "i_may_decide",
-                says: "`true`: only those that the caller may decide.",
-            },
-            Arg {
-                name: "run",
-                says: "Of this run.",
-            },
+        .args(const { &[
+            Arg::several(
+                "state",
+                "In one of these states: pending, approved, rejected, expired, withdrawn or used.",
+            ),
+            Arg::one(
+                "i_may_decide",
+                "`true`: only those that the caller may decide.",
+            ),
+            Arg::one("run", "Of this run."),
             LIMIT_ARG,
             CURSOR_ARG,
-        ])
+        ] })
         .answer(200, "The approvals.", Shape::list::<Card>()),
         Route::get(
             ("/api/v1/approvals/{id}", Right::Read),
@@ -131,26 +128,11 @@ struct NewDecision {
 
 async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
     let page = args.page()?;
-    let states = args.any_of("state").unwrap_or_default();
-    let mut filter = ApprovalFilter {
-        state: states
-            .iter()
-            .map(|text| state(text))
-            .collect::<Result<_, _>>()?,
-        run: args.parsed("run", "the id of a run")?,
-        ..ApprovalFilter::default()
-    };
     let mine = args.parsed("i_may_decide", "true or false")?;
     let mine = mine.unwrap_or(false);
-    if mine {
-        let pending = ApprovalState::Pending;
-        if !filter.state.is_empty() && !filter.state.contains(&pending) {
-            return Ok(respond::json(&Listed::<Card>::all(Vec::new())));
-        }
-        filter.state = vec![pending];
-        filter.role = Some(caller.role);
-        filter.principal = Some(caller.who.clone());
-    }
+    let Some(filter) = filter(&args, mine.then_some(&caller))? else {
+        return Ok(respond::json(&Listed::<Card>::all(Vec::new())));
+    };
     let rows = gate
         .backend
         .views
@@ -169,6 +151,29 @@ async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<
         next_cursor: rows.next_cursor,
         incomplete: rows.incomplete,
     }))
+}
+
+/// What the arguments ask for, of that which `decider` may decide; `None`: they contradict each other, so nothing.
+fn filter(args: &Args, decider: Option<&Caller>) -> Result<Option<ApprovalFilter>, Problem> {
+    let states = args.any_of("state");
+    let mut nothing = states.as_ref().is_some_and(Vec::is_empty);
+    let states = states.unwrap_or_default();
+    let mut filter = ApprovalFilter {
+        state: states
+            .iter()
+            .map(|text| state(text))
+            .collect::<Result<_, _>>()?,
+        run: args.parsed("run", "the id of a run")?,
+        ..ApprovalFilter::default()
+    };
+    if let Some(caller) = decider {
+        let pending = ApprovalState::Pending;
+        nothing |= !filter.state.is_empty() && !filter.state.contains(&pending);
+        filter.state = vec![pending];
+        filter.role = Some(caller.role);
+        filter.principal = Some(caller.who.clone());
+    }
+    Ok((!nothing).then_some(filter))
 }
 
 fn state(text: &str) -> Result<ApprovalState, Problem> {

@@ -4,13 +4,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use engine::id::Tenant;
 use engine::registry::Kind;
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::right::Right;
 use crate::gate::Shared;
-use crate::problem::Problem;
+use crate::problem::{Problem, RETRY_SECONDS};
 use crate::respond;
 use crate::route::{Route, Shape};
 
@@ -115,6 +116,10 @@ async fn health(State(gate): State<Shared>) -> Response {
         components,
     };
     let mut response = respond::plain(StatusCode::OK, &health);
+    if !well {
+        let soon = HeaderValue::from(RETRY_SECONDS);
+        response.headers_mut().insert(RETRY_AFTER, soon);
+    }
     // Set afterwards: the body of a 503 here is the list, and no problem.
     response
         .extensions_mut()

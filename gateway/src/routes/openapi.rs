@@ -5,6 +5,7 @@ mod parameter;
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use serde_json::Value;
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{
@@ -67,7 +68,8 @@ pub(crate) fn document() -> Value {
 }
 
 const ABOUT: &str = "A governed job runner for platform engineering. Errors are RFC 9457 problems with a stable `code`. \
-Lists answer `{items, next_cursor}`; in their arguments a comma is OR and a repeated argument AND. \
+Lists answer `{items, next_cursor}`. Of an argument that takes several values a comma is OR and a repetition AND; \
+every other is given once. \
 A token comes from `POST /api/v1/auth/token`.";
 
 fn method(route: &Route) -> HttpMethod {
@@ -85,6 +87,12 @@ fn operation(route: &Route, problem: &Shape) -> Operation {
         .operation_id(Some(route.id))
         .summary(Some(route.says))
         .tag(group(route.path));
+    let repeats = route.method == Method::POST && route.keyed == Keyed::Natural;
+    if repeats && route.right != Right::Open {
+        operation = operation.description(Some(
+            "An Idempotency-Key has no effect: nothing is changed, and each request is answered anew.",
+        ));
+    }
     for parameter in parameters(route) {
         operation = operation.parameter(parameter);
     }

@@ -51,10 +51,14 @@ pub(super) fn routes() -> Vec<Route> {
             "A workflow; with `Accept: application/yaml` its text, byte for byte.",
             get,
         )
-        .args(&[Arg {
-            name: "revision",
-            says: "Not the newest revision, but this one.",
-        }])
+        .args(
+            const {
+                &[Arg::one(
+                    "revision",
+                    "Not the newest revision, but this one.",
+                )]
+            },
+        )
         .answer(200, "The workflow.", Shape::json::<Full>())
         .answer(200, "Its text.", Shape::text(YAML)),
         Route::put(

@@ -242,6 +242,23 @@ async fn what_is_no_approval_is_not_found() {
 }
 
 #[tokio::test]
+async fn states_that_exclude_each_other_and_none_at_all_list_nothing() {
+    let world = World::start().await;
+    asked(&world).await;
+    let listed = async |query: &str| {
+        let path = format!("/api/v1/approvals{query}");
+        world.engineer.get(&path).await.items().len()
+    };
+    assert_eq!(listed("?state=pending,used").await, 1);
+    assert_eq!(listed("?state=pending,used&state=pending").await, 1);
+    for nothing in ["state=pending&state=used", "state=", "state=,"] {
+        assert_eq!(listed(&format!("?{nothing}")).await, 0, "{nothing}");
+        let mine = format!("?i_may_decide=true&{nothing}");
+        assert_eq!(listed(&mine).await, 0, "{nothing}");
+    }
+}
+
+#[tokio::test]
 async fn what_one_may_decide_is_what_one_may_still_decide() {
     let world = World::start().await;
     let mine = async |query: &str| {

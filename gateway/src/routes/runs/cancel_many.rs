@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use engine::code::Code;
 use engine::command::Command;
 use engine::event::RunStatus;
 use engine::id::{RunId, Tenant};
@@ -22,7 +23,7 @@ use crate::request::{Args, json};
 use crate::respond;
 use crate::route::{Route, Shape};
 use crate::routes::runs::commands::check_comment;
-use crate::routes::runs::list::{FILTERS, filter};
+use crate::routes::runs::list::{FILTERS, LATER, filter};
 
 /// So many runs are asked at once.
 const AT_ONCE: usize = 64;
@@ -135,9 +136,12 @@ fn as_args(filter: &Map<String, Json>) -> Result<Args, Problem> {
     }
     let mut pairs = Vec::new();
     for (name, value) in filter {
-        if !FILTERS.iter().any(|arg| arg.name == name) {
-            return Err(wrong(name, "there is no such filter"));
+        if LATER.contains(&name.as_str()) {
+            let problem = wrong(name, "it is not supported in this version");
+            return Err(problem.code(Code::NotSupported));
         }
+        let arg = FILTERS.iter().find(|arg| arg.name == name);
+        let arg = arg.ok_or_else(|| wrong(name, "there is no such filter"))?;
         let texts = match value {
             Json::String(text) => vec![text.clone()],
             Json::Array(all) => all
@@ -155,6 +159,9 @@ fn as_args(filter: &Map<String, Json>) -> Result<Args, Problem> {
                 name,
                 "it is empty: leave it out, or say what to match",
             ));
+        }
+        if !arg.takes(texts.len()) {
+            return Err(wrong(name, "it has one value"));
         }
         // A list is OR, except of labels, which are asked for one by one.
         match name.as_str() {

@@ -43,16 +43,13 @@ pub(super) fn routes() -> Vec<Route> {
             get,
         )
         .waits()
-        .args(&[
-            Arg {
-                name: "wait",
-                says: "Seconds to wait, at most 60.",
-            },
-            Arg {
-                name: "until",
-                says: "`end`, `attention` (ended, or a person is needed) or `change` (differs from `If-None-Match`).",
-            },
-        ])
+        .args(const { &[
+            Arg::one("wait", "Seconds to wait, at most 60."),
+            Arg::one(
+                "until",
+                "`end`, `attention` (ended, or a person is needed) or `change` (differs from `If-None-Match`).",
+            ),
+        ] })
         .answer(200, "The run.", Shape::json::<ShownRun>()),
         Route::get(
             ("/api/v1/runs/{id}/blobs/{sha256}", Right::Read),

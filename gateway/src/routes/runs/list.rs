@@ -22,19 +22,21 @@ use crate::route::{Route, Shape};
 
 /// What runs are filtered by.
 pub(super) const FILTERS: [Arg; 9] = [
-    arg("workflow", "Of these workflows."),
-    arg("status", "In one of these states."),
-    arg(
+    Arg::several("workflow", "Of these workflows."),
+    Arg::several("status", "In one of these states."),
+    Arg::several(
         "label",
         "`name=value`, with commas between values of one name; a repetition asks for all of them.",
     ),
-    arg("since", "Created then or later (RFC 3339)."),
-    arg("until", "Created before (RFC 3339)."),
-    arg("hook", "From one of these hooks."),
-    arg("fingerprint", "For one of these alerts."),
-    arg("requester", "Asked for by one of these principals."),
-    arg("ending", "Whose id ends so: six characters or more."),
+    Arg::one("since", "Created then or later (RFC 3339)."),
+    Arg::one("until", "Created before (RFC 3339)."),
+    Arg::several("hook", "From one of these hooks."),
+    Arg::several("fingerprint", "For one of these alerts."),
+    Arg::several("requester", "Asked for by one of these principals."),
+    Arg::one("ending", "Whose id ends so: six characters or more."),
 ];
+/// Filters of the contract that this version does not have.
+pub(super) const LATER: [&str; 2] = ["parent", "environment"];
 /// A shorter ending names too many.
 const ENDING_MIN: usize = 6;
 /// Each value is looked for by itself.
@@ -44,8 +46,9 @@ const LABELS_MAX: usize = 20;
 
 const ARGS: [Arg; 13] = {
     let [a, b, c, d, e, f, g, h, i] = FILTERS;
-    let parent = arg("parent", "Not supported in this version.");
-    let environment = arg("environment", "Not supported in this version.");
+    let [parent, environment] = LATER;
+    let parent = Arg::one(parent, "Not supported in this version.");
+    let environment = Arg::one(environment, "Not supported in this version.");
     [
         a,
         b,
@@ -62,10 +65,6 @@ const ARGS: [Arg; 13] = {
         CURSOR_ARG,
     ]
 };
-
-const fn arg(name: &'static str, says: &'static str) -> Arg {
-    Arg { name, says }
-}
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -142,7 +141,7 @@ impl Row {
 }
 
 async fn list(State(gate): State<Shared>, caller: Caller, args: Args) -> Result<Response, Problem> {
-    for name in ["parent", "environment"] {
+    for name in LATER {
         if args.one(name).is_some() {
             return Err(Problem::malformed(format!(
                 "the argument {name} is not supported in this version"

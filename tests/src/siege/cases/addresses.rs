@@ -100,7 +100,7 @@ const QUERIES: &Table<String> = &[
         &[(
             "a limit 1,500 times",
             || runs(&"limit=1&".repeat(1_500)),
-            &[200],
+            &[400],
         )],
     ),
 ];
