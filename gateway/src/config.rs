@@ -14,8 +14,8 @@ pub struct Config {
     pub shards: u16,
     /// How long a token holds; at most 15 minutes.
     pub token_ttl: Duration,
-    /// Tokens of another audience are refused: names this installation.
-    pub audience: String,
+    /// Which life of the data this is, out of a backup; empty in the first. Tokens and ETags of another mean nothing.
+    pub life: String,
     /// How many secrets of API keys are hashed at the same time; each takes a core for some 20 ms.
     pub hashing: usize,
     /// How many more may wait for that before the rest is refused with 429.
@@ -42,7 +42,7 @@ impl Default for Config {
             public_url: String::new(),
             shards: 4,
             token_ttl: Duration::from_secs(15 * 60),
-            audience: "api".to_owned(),
+            life: String::new(),
             hashing: 1,
             hashing_queue: 64,
             deliveries: 1_024,

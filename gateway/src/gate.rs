@@ -73,7 +73,8 @@ impl Gate {
         let (root, previous) = (&parts.root_key, &parts.previous_root_keys);
         Self {
             seal: Seal::new(root),
-            tokens: Tokens::new(root, previous, &config.audience, &tenant),
+            // A token of before a restore says what was true then.
+            tokens: Tokens::new(root, previous, &format!("api{}", config.life), &tenant),
             hasher: Hasher::new(config.hashing, config.hashing_queue),
             workflows: Mirror::new(Kind::Workflows, registry.clone()),
             hooks: Mirror::new(Kind::Hooks, registry.clone()),
@@ -131,6 +132,15 @@ impl Gate {
     /// The address of a run.
     pub(crate) fn run_url(&self, run: RunId) -> String {
         self.url(&format!("/api/v1/runs/{run}"))
+    }
+
+    /// The ETag of a revision. After a restore numbers of revisions come again, for other things: so it names the life of
+    /// the data too, but for the first, which has no name.
+    pub(crate) fn revision_tag(&self, revision: u64) -> String {
+        match self.config.life.as_str() {
+            "" => format!("\"{revision}\""),
+            life => format!("\"{revision}.{life}\""),
+        }
     }
 
     /// `plain`, sealed for the place that `bound` names.

@@ -114,11 +114,6 @@ fn encode<T: Serialize>(body: &T) -> Vec<u8> {
     serde_json::to_vec(body).expect("answers have text as keys")
 }
 
-/// The ETag of a revision.
-pub(crate) fn revision_tag(revision: u64) -> String {
-    format!("\"{revision}\"")
-}
-
 /// 304 when the client has what the answer would say (RFC 9110, section 13.1.2).
 pub(crate) fn unless_known(request: &HeaderMap, response: Response) -> Response {
     let known = response.status() == StatusCode::OK

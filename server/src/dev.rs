@@ -329,8 +329,7 @@ fn make_gateway(ground: &Ground) -> Gateway {
             connections: defaults.connections.min(ground.connections.http),
             ..defaults
         },
-        // A token of before a restore says what was true then.
-        audience: format!("api{}", ground.life),
+        life: ground.life.clone(),
         public_url: ground.url(),
         shards: SHARDS,
         ..gateway::Config::default()

@@ -21,7 +21,7 @@ use crate::page::page_of;
 use crate::ports::HealthFailure;
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, Media, media, parse};
-use crate::respond::{self, check_change, revision_tag};
+use crate::respond::{self, check_change};
 use crate::route::{Keyed, Route, Shape};
 use crate::settings::{self, Known};
 
@@ -322,7 +322,7 @@ async fn config(
     let agent = find(&gate, &caller.tenant, &name)?;
     let config = config_of(&gate, &caller.tenant, &name);
     let shown = settings::shown(Known::of(&agent.value), &config);
-    Ok(respond::tagged(&shown, &revision_tag(config.revision)))
+    Ok(respond::tagged(&shown, &gate.revision_tag(config.revision)))
 }
 
 async fn set(
@@ -339,7 +339,7 @@ async fn set(
     let kept = gate.agent_config.get(&caller.tenant, &name);
     let old = kept.as_ref().map(|kept| AgentConfig::clone(&kept.value));
     let old = old.unwrap_or_default();
-    check_change(&headers, Some(&revision_tag(old.revision)))?;
+    check_change(&headers, Some(&gate.revision_tag(old.revision)))?;
     let seal = |key: &str, value: &Json| {
         let bound = engine::registry::setting_seal(&caller.tenant, &name, key);
         let plain = engine::value::canonical(value);
@@ -347,7 +347,7 @@ async fn set(
     };
     let new = settings::patched(known, &old, &patch, seal)?;
     let shown = settings::shown(known, &new);
-    let tag = revision_tag(new.revision);
+    let tag = gate.revision_tag(new.revision);
     if new != old {
         let at = kept.map(|kept| kept.at);
         gate.agent_config

@@ -28,7 +28,7 @@ use crate::mirror::Kept;
 use crate::page::{listed, page_of};
 use crate::problem::{Problem, Spot};
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG};
-use crate::respond::{self, Listed, check_change, revision_tag};
+use crate::respond::{self, Listed, check_change};
 use crate::route::{Keyed, Route, Shape};
 use crate::routes::secrets::store_version;
 use crate::routes::workflows::{YAML, text, wants_yaml};
@@ -261,7 +261,7 @@ async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let kept = find(&gate, &caller.tenant, &name)?;
-    let tag = revision_tag(kept.value.revision);
+    let tag = gate.revision_tag(kept.value.revision);
     if wants_yaml(&headers) {
         return Ok(text(kept.value.text.clone(), &tag));
     }
@@ -383,7 +383,7 @@ impl<'a> Saving<'a> {
         let (gate, tenant) = (self.gate, &self.caller.tenant);
         let kept = gate.hooks.get(tenant, &self.hook.name);
         let there = kept.as_ref().filter(|kept| !kept.value.deleted);
-        let tag = there.map(|kept| revision_tag(kept.value.revision));
+        let tag = there.map(|kept| gate.revision_tag(kept.value.revision));
         check_change(headers, tag.as_deref())?;
         let digest = self.digest();
         if let Some(same) = there.filter(|kept| kept.value.digest == digest) {
@@ -459,7 +459,7 @@ impl<'a> Saving<'a> {
         };
         let place = format!("/api/v1/hooks/{}", saved.hook.name);
         let mut response = respond::located(status, &place, &made);
-        if let Ok(tag) = http::HeaderValue::from_str(&revision_tag(saved.revision)) {
+        if let Ok(tag) = http::HeaderValue::from_str(&self.gate.revision_tag(saved.revision)) {
             response.headers_mut().insert(http::header::ETAG, tag);
         }
         Ok(response)
@@ -481,7 +481,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let kept = find(&gate, &caller.tenant, &name)?;
-    check_change(&headers, Some(&revision_tag(kept.value.revision)))?;
+    check_change(&headers, Some(&gate.revision_tag(kept.value.revision)))?;
     let gone = SavedHook {
         deleted: true,
         text: String::new(),

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
-use engine::id::is_step_id;
+use engine::id::{Tenant, is_step_id};
 use engine::principal::Principal;
 use engine::registry::{Secret, SecretVersion, secret_seal};
 use engine::time::Timestamp;
@@ -11,14 +11,14 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::Caller;
 use crate::auth::right::Right;
+use crate::auth::{Caller, constant_time};
 use crate::gate::{Gate, Shared};
 use crate::mirror::Kept;
 use crate::page::page_of;
 use crate::problem::Problem;
 use crate::request::{Args, CURSOR_ARG, LIMIT_ARG, json};
-use crate::respond::{self, check_change, revision_tag};
+use crate::respond::{self, check_change};
 use crate::route::{Route, Shape};
 use crate::routes::token;
 
@@ -51,11 +51,15 @@ pub(super) fn routes() -> Vec<Route> {
         Route::put(
             ("/api/v1/secrets/{name}", Right::Secrets),
             "setSecret",
-            "Set a secret: a new version of it.",
+            "Set a secret: a new version of it, unless it has this value already.",
             set,
         )
         .body(Shape::json::<NewValue>())
-        .answer(200, "It has a new version.", Shape::json::<Shown>())
+        .answer(
+            200,
+            "It has a new version, or is as it was.",
+            Shape::json::<Shown>(),
+        )
         .answer(201, "It is new.", Shape::json::<Shown>()),
         Route::delete(
             ("/api/v1/secrets/{name}", Right::Secrets),
@@ -128,7 +132,7 @@ async fn get(
     let kept = gate.secrets.get(&caller.tenant, &name);
     let newest = kept.as_ref().and_then(|kept| kept.value.newest());
     let newest = newest.ok_or_else(|| Problem::not_found("secret", &name))?;
-    let tag = revision_tag(newest.version);
+    let tag = gate.revision_tag(newest.version);
     Ok(respond::tagged(&Shown::of(&name, newest), &tag))
 }
 
@@ -154,13 +158,16 @@ async fn set(
         ));
     }
     let old = gate.secrets.get(&caller.tenant, &name);
-    check(&headers, old.as_ref())?;
-    let new = old.as_ref().is_none_or(|old| old.value.newest().is_none());
-    let version = store_version(&gate, &caller, &name, (value, old)).await?;
-    let status = if new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    check(&gate, &headers, old.as_ref())?;
+    let newest = old.as_ref().and_then(|old| old.value.newest()).cloned();
+    let status = match newest {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::CREATED,
+    };
+    let same = newest.filter(|newest| has_value(&gate, (&caller.tenant, &name), newest, value));
+    let version = match same {
+        Some(same) => same,
+        None => store_version(&gate, &caller, &name, (value, old)).await?,
     };
     let place = format!("/api/v1/secrets/{name}");
     Ok(respond::located(
@@ -170,9 +177,21 @@ async fn set(
     ))
 }
 
-fn check(headers: &HeaderMap, old: Option<&Kept<Secret>>) -> Result<(), Problem> {
+/// Whether this is the value of that version. One that does not open is another.
+fn has_value(
+    gate: &Gate,
+    (tenant, name): (&Tenant, &str),
+    version: &SecretVersion,
+    value: &str,
+) -> bool {
+    let bound = secret_seal(tenant, name, version.version);
+    let known = gate.unseal(&bound, &version.sealed);
+    known.is_some_and(|known| constant_time::same(&known, value.as_bytes()))
+}
+
+fn check(gate: &Gate, headers: &HeaderMap, old: Option<&Kept<Secret>>) -> Result<(), Problem> {
     let newest = old.and_then(|old| old.value.newest());
-    let tag = newest.map(|newest| revision_tag(newest.version));
+    let tag = newest.map(|newest| gate.revision_tag(newest.version));
     check_change(headers, tag.as_deref())
 }
 
@@ -211,7 +230,7 @@ async fn delete(
         .get(&caller.tenant, &name)
         .filter(|old| old.value.newest().is_some())
         .ok_or_else(|| Problem::not_found("secret", &name))?;
-    check(&headers, Some(&old))?;
+    check(&gate, &headers, Some(&old))?;
     let gone = Secret {
         last_version: old.value.last_version,
         versions: Vec::new(),

@@ -27,7 +27,7 @@ use crate::mirror::Kept;
 use crate::page::page_of;
 use crate::problem::Problem;
 use crate::request::{Arg, Args, CURSOR_ARG, LIMIT_ARG, header};
-use crate::respond::{self, Listed, check_change, revision_tag};
+use crate::respond::{self, Listed, check_change};
 use crate::route::{Route, Shape};
 
 /// Others may save the same name at the same time; this often they may be faster.
@@ -186,7 +186,7 @@ async fn get(
         }
         Some(_) | None => SavedWorkflow::clone(&newest),
     };
-    let tag = revision_tag(saved.revision);
+    let tag = gate.revision_tag(saved.revision);
     if wants_yaml(&headers) {
         return Ok(text(saved.text, &tag));
     }
@@ -287,7 +287,7 @@ async fn save(
         digest: saved.digest,
     };
     let mut response = respond::located(status, &place, &answer);
-    if let Ok(tag) = HeaderValue::from_str(&revision_tag(saved.revision)) {
+    if let Ok(tag) = HeaderValue::from_str(&gate.revision_tag(saved.revision)) {
         response.headers_mut().insert(http::header::ETAG, tag);
     }
     Ok(response)
@@ -317,7 +317,7 @@ impl Saving<'_> {
         for _ in 0..TRIES {
             let newest = self.gate.workflows.get(&self.caller.tenant, self.name);
             let there = newest.as_ref().filter(|kept| !kept.value.deleted);
-            let tag = there.map(|kept| revision_tag(kept.value.revision));
+            let tag = there.map(|kept| self.gate.revision_tag(kept.value.revision));
             check_change(headers, tag.as_deref())?;
             if let Some(kept) = there
                 && kept.value.text == self.written.text
@@ -402,7 +402,7 @@ async fn delete(
     let newest = gate.workflows.get(&caller.tenant, &name);
     let newest = newest.filter(|kept| !kept.value.deleted);
     let newest = newest.ok_or_else(|| Problem::not_found("workflow", &name))?;
-    check_change(&headers, Some(&revision_tag(newest.value.revision)))?;
+    check_change(&headers, Some(&gate.revision_tag(newest.value.revision)))?;
     let gone = SavedWorkflow {
         deleted: true,
         text: String::new(),

@@ -6,6 +6,20 @@ use store::port::Page;
 use crate::support::World;
 
 #[tokio::test]
+async fn the_same_value_again_is_no_new_version() {
+    let world = World::start().await;
+    let set = async |value: &str| {
+        let put = world.admin.put("/api/v1/secrets/token");
+        let answer = put.json(&json!({"value": value})).await;
+        (answer.status, answer.json["version"].clone())
+    };
+    assert_eq!(set("one").await, (201, json!(1)));
+    assert_eq!(set("one").await, (200, json!(1)));
+    assert_eq!(set("two").await, (200, json!(2)));
+    assert_eq!(set("one").await, (200, json!(3)));
+}
+
+#[tokio::test]
 async fn a_secret_is_set_versioned_and_deleted_and_its_value_never_shown() {
     let world = World::start().await;
     let set = |value: &str| {

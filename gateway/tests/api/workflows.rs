@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gateway::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::clock::SystemRandom;
@@ -414,4 +415,32 @@ async fn a_page_of_revisions_reads_no_others() {
     assert_eq!(seen, [5, 4, 3, 2, 1]);
     let wrong = "/api/v1/workflows/reads/revisions?cursor=d2hhdD8";
     assert_eq!(world.operator.get(wrong).await.code(400), "malformed");
+}
+
+#[tokio::test]
+async fn a_tag_of_another_life_of_the_data_means_nothing() {
+    let before = World::start().await;
+    let config = Config {
+        life: "f00d-1".to_owned(),
+        ..config()
+    };
+    let after = World::with(config).await;
+    // Both count from the backup: each has a first revision, and a run of two records.
+    for world in [&before, &after] {
+        world.save(READS).await;
+    }
+    let path = "/api/v1/workflows/reads";
+    let tag = before.engineer.get(path).await.header("etag").to_owned();
+    assert_eq!(tag, "\"1\"");
+    let other = READS.replace("Reads a value.", "Reads it.");
+    let put = after.engineer.put(path).header("if-match", &tag);
+    assert_eq!(put.yaml(&other).await.code(412), "precondition_failed");
+    let delete = after.engineer.delete(path).header("if-match", &tag);
+    assert_eq!(delete.empty().await.code(412), "precondition_failed");
+    let get = after.engineer.ask(reqwest::Method::GET, path);
+    let get = get.header("if-none-match", &tag).empty().await;
+    assert_eq!(get.status, 200);
+    let tag = get.header("etag").to_owned();
+    let put = after.engineer.put(path).header("if-match", &tag);
+    assert_eq!(put.yaml(&other).await.status, 200);
 }

@@ -23,7 +23,7 @@ use crate::gate::{Gate, Shared};
 use crate::journal::{Read, end_in, run_key};
 use crate::problem::Problem;
 use crate::request::{Arg, Args};
-use crate::respond::{self, names, revision_tag};
+use crate::respond::{self, names};
 use crate::route::{Route, Shape};
 use crate::show::run::ShownRun;
 
@@ -127,7 +127,7 @@ async fn look(
     Ok(match read {
         Read::Whole(run) => {
             let shown = shown(gate, &run).await?;
-            let tag = revision_tag(run.n());
+            let tag = gate.revision_tag(run.n());
             wanted(&shown, &tag).then(|| respond::tagged(&shown, &tag))
         }
         Read::Damaged(row, what) => Some(respond::json(&ShownRun::damaged(
