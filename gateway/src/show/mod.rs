@@ -6,6 +6,7 @@ pub(crate) mod step;
 
 use std::collections::BTreeMap;
 
+use engine::code::Code;
 use engine::event::Failure;
 use engine::value::Value as Stored;
 use serde::Serialize;
@@ -33,6 +34,15 @@ impl ShownFailure {
             code: failure.code.clone(),
             message: failure.message.clone(),
             step: failure.step.clone(),
+        }
+    }
+
+    /// Of a run whose journal cannot be read.
+    pub(crate) fn damaged(what: &str) -> Self {
+        Self {
+            code: Code::RecordDamaged.to_string(),
+            message: format!("its journal is damaged: {what}"),
+            step: None,
         }
     }
 }

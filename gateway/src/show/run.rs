@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::code::Code;
 use engine::definition::Workflow;
 use engine::event::{ApprovalState, RunStatus, Trigger, TriggerKind};
 use engine::id::{ApprovalId, RunId, Tenant};
@@ -26,7 +27,7 @@ pub(crate) struct ShownRun {
     /// Its id.
     #[schema(value_type = String)]
     id: RunId,
-    /// The number of its last record: the ETag.
+    /// The number of its last record.
     version: u64,
     /// Whose it is.
     #[schema(value_type = String)]
@@ -40,7 +41,7 @@ pub(crate) struct ShownRun {
     pub(crate) status: RunStatus,
     /// The code of its failure, or what it waits for.
     reason: Option<String>,
-    /// Its inputs; large values by reference.
+    /// Its inputs; large values by reference. Empty where its journal is damaged, and so its outputs.
     inputs: BTreeMap<String, Json>,
     /// What it answers; large values by reference.
     outputs: BTreeMap<String, Json>,
@@ -57,9 +58,9 @@ pub(crate) struct ShownRun {
     parent: Option<String>,
     /// Its environment; always null in this version.
     environment: Option<String>,
-    /// READ, MODIFY or ADMIN: the ceiling of its steps.
-    #[schema(value_type = String)]
-    permission: Permission,
+    /// READ, MODIFY or ADMIN: the ceiling of its steps; null where its journal is damaged.
+    #[schema(value_type = Option<String>)]
+    permission: Option<Permission>,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -71,8 +72,8 @@ pub(crate) struct ShownRun {
     ended_at: Option<Timestamp>,
     /// The trace that it belongs to (W3C).
     trace_id: Option<String>,
-    /// Its steps by outcome, items included.
-    counts: Counts,
+    /// Its steps by outcome, items included; null where its journal is damaged.
+    counts: Option<Counts>,
     /// Why it does not go on by itself now.
     pub(crate) waiting_for: Vec<Waiting>,
     /// The calls that changed something, or may have.
@@ -85,9 +86,9 @@ pub(crate) struct ShownRun {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Trigger)]
 struct ShownTrigger {
-    /// api, cli, hook, schedule or run.
-    #[schema(value_type = String)]
-    kind: TriggerKind,
+    /// api, cli, hook, schedule or run; null where the run's journal is damaged, and it was no hook.
+    #[schema(value_type = Option<String>)]
+    kind: Option<TriggerKind>,
     /// The hook.
     hook: Option<String>,
     /// The delivery.
@@ -186,17 +187,17 @@ impl ShownRun {
             trigger: ShownTrigger::of(&created.trigger, blobs),
             parent: None,
             environment: None,
-            permission: created.permission,
+            permission: Some(created.permission),
             created_at: head.created_at,
             started_at: head.started_at,
             ended_at: head.ended_at,
             trace_id: created.traceparent.as_deref().and_then(trace_id),
-            counts: Counts {
+            counts: Some(Counts {
                 total: head.counts.total,
                 succeeded: head.counts.succeeded,
                 failed: head.counts.failed,
                 skipped: head.counts.skipped,
-            },
+            }),
             waiting_for,
             changes: changes(around),
             steps: top
@@ -207,20 +208,33 @@ impl ShownRun {
     }
 
     /// What the lists know of a run whose journal is damaged.
-    pub(crate) fn damaged(row: &RunRow, tenant: &Tenant, what: &str) -> Json {
-        let mut json = serde_json::to_value(row).unwrap_or(Json::Null);
-        json["tenant"] = tenant.to_string().into();
-        json["status"] = RunStatus::Parked.as_str().into();
-        json["reason"] = engine::code::Code::RecordDamaged.as_str().into();
-        json["error"] = serde_json::json!({
-            "code": engine::code::Code::RecordDamaged,
-            "message": format!("its journal is damaged: {what}"),
-            "step": null,
-        });
-        for list in ["waiting_for", "changes", "steps"] {
-            json[list] = Json::Array(Vec::new());
+    pub(crate) fn damaged(row: RunRow, tenant: &Tenant, what: &str) -> Self {
+        Self {
+            id: row.id,
+            version: row.version,
+            tenant: tenant.clone(),
+            workflow: row.workflow,
+            revision: row.revision,
+            status: RunStatus::Parked,
+            reason: Some(Code::RecordDamaged.to_string()),
+            inputs: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            error: Some(ShownFailure::damaged(what)),
+            labels: row.labels,
+            requester: row.requester,
+            trigger: ShownTrigger::known(row.hook, row.fingerprint),
+            parent: None,
+            environment: None,
+            permission: None,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            trace_id: None,
+            counts: None,
+            waiting_for: Vec::new(),
+            changes: Vec::new(),
+            steps: Vec::new(),
         }
-        json
     }
 
     /// Whether a person must do something before it goes on.
@@ -233,12 +247,24 @@ impl ShownRun {
 impl ShownTrigger {
     fn of(trigger: &Trigger, blobs: &str) -> Self {
         Self {
-            kind: trigger.kind,
+            kind: Some(trigger.kind),
             hook: trigger.hook.clone(),
             delivery: trigger.delivery.clone(),
             redelivery_of: trigger.redelivery_of.clone(),
             fingerprint: trigger.fingerprint.clone(),
             event: trigger.event.as_ref().map(|event| value(event, blobs)),
+        }
+    }
+
+    /// What the lists know of it.
+    fn known(hook: Option<String>, fingerprint: Option<String>) -> Self {
+        Self {
+            kind: hook.as_ref().map(|_| TriggerKind::Hook),
+            hook,
+            delivery: None,
+            redelivery_of: None,
+            fingerprint,
+            event: None,
         }
     }
 }

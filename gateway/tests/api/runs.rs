@@ -1,5 +1,6 @@
 //! Runs: started, waited for, looked at, followed, stopped.
 
+use engine::record::{Encoded, Record};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -404,6 +405,12 @@ async fn many_runs_are_cancelled_by_a_filter() {
             assert_eq!(refused.code(422), "invalid", "{name}: {nothing}");
         }
     }
+    for later in ["parent", "environment"] {
+        let refused = cancel(json!({"filter": {later: "x"}})).await;
+        assert_eq!(refused.code(422), "not_supported", "{later}");
+    }
+    let two = json!({"filter": {"since": ["2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"]}});
+    assert_eq!(cancel(two).await.code(422), "invalid");
     let long = json!({"filter": {"workflow": "waits"}, "reason": "x".repeat(4_097)});
     assert_eq!(cancel(long).await.code(422), "invalid");
     let answer = cancel(json!({"filter": {"workflow": "waits"}, "reason": "over"})).await;
@@ -431,6 +438,52 @@ async fn all_runs_can_be_followed_at_once() {
         .filter_map(event)
         .find(|(.., data)| data["run"] == *id);
     assert_eq!(found.map(|(name, ..)| name).as_deref(), Some("record"));
+}
+
+#[tokio::test]
+async fn the_stream_of_all_runs_does_not_pretend_to_go_on_after_something() {
+    let world = World::start().await;
+    let stream = world.operator.ask(reqwest::Method::GET, "/api/v1/events");
+    let refused = stream.header("last-event-id", "7").empty().await;
+    assert_eq!(refused.code(400), "malformed");
+    assert!(
+        refused.text("hint").contains("/api/v1/runs"),
+        "{}",
+        refused.body
+    );
+}
+
+#[tokio::test]
+async fn a_run_whose_journal_is_damaged_is_shown_as_it_is_described() {
+    let world = World::start().await;
+    world.save(WAITS).await;
+    let id = world.run("waits", json!({})).await;
+    world.settled(&id).await;
+    let journal = &world.backend.journal;
+    let entries = journal.read(&key_of(&id), 0).await.expect("in memory");
+    let last = entries.last().expect("it has records");
+    let events = last.record.events().expect("they are whole");
+    let garbage = Record {
+        n: last.record.n + 1,
+        prev_hash: last.hash,
+        payload: vec![0xff].into(),
+        ..last.record.clone()
+    };
+    let appended = journal.append(&Encoded::of(garbage), &events).await;
+    appended.expect("it hangs on the last");
+    let run = world.operator.get(&format!("/api/v1/runs/{id}")).await;
+    assert_eq!(run.status, 200, "{}", run.body);
+    let run = run.json;
+    assert_eq!(
+        (&run["status"], &run["workflow"]),
+        (&json!("parked"), &json!("waits"))
+    );
+    assert_eq!(run["error"]["code"], "record_damaged");
+    assert_eq!(
+        (&run["permission"], &run["counts"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(run["trigger"]["kind"], Value::Null);
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(
             ("/api/v1/events", Right::Read),
             "streamAll",
-            "What happens in all runs, from now on: `record` with its `run`; `gap` when some were missed.",
+            "What happens in all runs, from now on: `record` with its `run`; `gap` when some were missed. It has no history: \
+             whoever was away reads the lists, and `Last-Event-ID` is refused.",
             all,
         )
         .answer(200, "The events.", Shape::events(EVENT_STREAM)),
@@ -82,7 +83,16 @@ async fn one(
     Ok(stream(receiver))
 }
 
-async fn all(State(gate): State<Shared>, caller: Caller) -> Response {
+async fn all(
+    State(gate): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if headers.contains_key(LAST_EVENT_ID) {
+        let detail = "the stream of all runs begins now and has no history: it cannot go on after Last-Event-ID";
+        let hint = "leave it out; GET /api/v1/runs has what was missed, and the stream of one run its history";
+        return Err(Problem::malformed(detail).hint(hint));
+    }
     let heard = gate
         .backend
         .live
@@ -90,7 +100,7 @@ async fn all(State(gate): State<Shared>, caller: Caller) -> Response {
     let (sender, receiver) = channel(BUFFER);
     let told = Told::new(&gate, caller, sender);
     gate.tasks.spawn(follow_all(told, heard));
-    stream(receiver)
+    Ok(stream(receiver))
 }
 
 fn stream(receiver: Receiver<Bytes>) -> Response {

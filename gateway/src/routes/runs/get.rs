@@ -131,7 +131,7 @@ async fn look(
             wanted(&shown, &tag).then(|| respond::tagged(&shown, &tag))
         }
         Read::Damaged(row, what) => Some(respond::json(&ShownRun::damaged(
-            &row,
+            *row,
             &caller.tenant,
             &what,
         ))),
