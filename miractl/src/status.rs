@@ -20,6 +20,9 @@ use crate::table::{Table, cell, status};
 
 /// Rows of a part; the rest is counted.
 const ROWS: u32 = 6;
+/// A doubt may be older than thousands of runs that wait as they should, and a list cannot be asked for doubts alone: so
+/// many rows are looked through.
+const LOOKED_THROUGH: u32 = 10_000;
 
 /// Show what needs somebody: approvals, doubts, failures, sick agents
 #[derive(Debug, Args)]
@@ -47,6 +50,12 @@ struct Found {
 pub(crate) async fn execute(ctx: &Ctx, cmd: &Cmd) -> Result<Exit> {
     let now = ctx.now();
     let found = find(ctx.api()?, parse_since(&cmd.since, now)?).await?;
+    if found.waiting.next_cursor.is_some() {
+        ctx.out.warn(&format!(
+            "of the runs that wait only the newest {LOOKED_THROUGH} were looked through; older ones: miractl run list \
+             --status waiting,parked --all"
+        ));
+    }
     let whole = json!({
         "approvals": found.approvals.items,
         "in_doubt": found.doubtful.items,
@@ -67,7 +76,7 @@ async fn find(api: &Api, since: Timestamp) -> Result<Found> {
         all: false,
     };
     let many = Paging {
-        limit: 200,
+        limit: LOOKED_THROUGH,
         all: false,
     };
     let runs = |status: &str| Call::get(v1(["runs"])).query("status", status);
@@ -97,6 +106,7 @@ async fn find(api: &Api, since: Timestamp) -> Result<Found> {
         approvals,
         doubtful: Page {
             items: doubtful,
+            next_cursor: stuck.next_cursor.clone(),
             ..Page::default()
         },
         waiting: stuck,

@@ -94,6 +94,51 @@ fn every_list_has_a_good_empty_state() {
 }
 
 #[test]
+fn a_doubt_behind_a_thousand_runs_that_wait_is_shown() {
+    let server = Server::start(|request, _| {
+        let row = |n: usize, status: &str, reason: &str| {
+            let id = format!("0197c0de-1111-7abc-8def-{n:012}");
+            json!({ "id": id, "status": status, "reason": reason, "workflow": "w" })
+        };
+        let page = match request.line.as_str() {
+            line if !line.contains("status=waiting") => json!({ "items": [] }),
+            line if line.contains("cursor=more") => {
+                json!({ "items": [row(7, "waiting", "in_doubt")] })
+            }
+            _ => {
+                let approvals: Vec<Value> = (100..1_100)
+                    .map(|n| row(n, "waiting", "approval"))
+                    .collect();
+                json!({ "items": approvals, "next_cursor": "more" })
+            }
+        };
+        Reply::Json(200, page)
+    });
+    let done = run(&server, &["status"]);
+    assert!(done.out.contains("In doubt or parked (1)"), "{}", done.out);
+}
+
+#[test]
+fn what_was_not_looked_through_is_said() {
+    let server = Server::start(|request, _| {
+        let row = json!({ "id": "0197c0de-1111-7abc-8def-000000000001", "status": "waiting", "reason": "approval" });
+        let waiting = request.line.contains("status=waiting");
+        let items = if waiting {
+            vec![row; 1_000]
+        } else {
+            Vec::new()
+        };
+        Reply::Json(
+            200,
+            json!({ "items": items, "next_cursor": waiting.then_some("more") }),
+        )
+    });
+    let done = run(&server, &["status", "-o", "json"]);
+    assert!(done.err.contains("only the newest 10000"), "{}", done.err);
+    assert_eq!(server.of("GET /api/v1/runs").len(), 11);
+}
+
+#[test]
 fn lists_page_as_far_as_they_are_asked_to() {
     let pages = |request: &support::Request| {
         let second = request.line.contains("cursor=abc");
