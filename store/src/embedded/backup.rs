@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use engine::time::Timestamp;
 use rusqlite::Connection;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -100,9 +102,25 @@ pub fn back_up(dir: &Path, file: &Path, now: Timestamp) -> Result<About, BackupE
     let parts = Parts::beside(file);
     let about = copy(&data, &parts.copy, now)?;
     pack(&parts, &about).map_err(|e| io_failed(&parts.packed, &e))?;
-    fs::rename(&parts.packed, file).map_err(|e| io_failed(file, &e))?;
+    name_once(&parts.packed, file)?;
     sync_folder_of(file).map_err(|e| io_failed(file, &e))?;
     Ok(about)
+}
+
+/// Gives a file its name, unless there is one of that name by now.
+fn name_once(packed: &Path, file: &Path) -> Result<(), BackupError> {
+    let named = match renameat_with(CWD, packed, CWD, file, RenameFlags::NOREPLACE) {
+        // The file system cannot rename so. A link replaces nothing either, and its first name goes with `Parts`.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(packed, file),
+        named => named.map_err(io::Error::from),
+    };
+    named.map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            let path = file.to_owned();
+            return BackupError::Exists { path };
+        }
+        io_failed(file, &error)
+    })
 }
 
 /// The files of a backup in the making. They go with this.
@@ -229,4 +247,24 @@ pub(super) fn io_failed(path: &Path, error: &io::Error) -> BackupError {
         path: path.to_owned(),
         what: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_appears_while_a_backup_is_made_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [packed, file] = ["part", "file"].map(|name| folder.path().join(name));
+        fs::write(&packed, "new").expect("it is ours");
+        fs::write(&file, "old").expect("it is ours");
+        let path = file.clone();
+        let refused = name_once(&packed, &file);
+        assert_eq!(refused, Err(BackupError::Exists { path }));
+        assert_eq!(fs::read(&file).expect("it is there"), b"old");
+        fs::remove_file(&file).expect("it is ours");
+        name_once(&packed, &file).expect("nothing is in the way");
+        assert_eq!(fs::read(&file).expect("it is there"), b"new");
+    }
 }
