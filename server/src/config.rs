@@ -17,7 +17,7 @@ use engine::expression::did_you_mean;
 use engine::yaml::{self, Entry, Kind, Node, Position};
 
 use crate::args::{Args, Usage, Verb};
-use crate::dev;
+use crate::{dev, environment};
 
 /// The flag that names the file.
 const FILE: &str = "config";
@@ -31,10 +31,17 @@ pub(crate) const ROOT_KEY: &str = "MIRASTACK_ROOT_KEY";
 /// The command line, with the file's values as defaults. Ends the process where clap does: help, version, usage.
 pub(crate) fn parse() -> anyhow::Result<Args> {
     let words: Vec<OsString> = std::env::args_os().collect();
-    parsed(&words, read).or_else(|error| match error.downcast::<clap::Error>() {
+    let args = parsed(&words, read).or_else(|error| match error.downcast::<clap::Error>() {
         Ok(usage) => usage.exit(),
         Err(error) => Err(error),
-    })
+    })?;
+    match &args.verb {
+        Verb::Dev(_) | Verb::Config(_) | Verb::Backup(_) | Verb::Restore(_) => {
+            environment::check(&Args::command())?;
+        }
+        Verb::Version | Verb::Later(_) => {}
+    }
+    Ok(args)
 }
 
 /// What `mirastack config` prints when it is called with these flags and a file with this text.

@@ -14,6 +14,7 @@ mod context;
 mod descriptors;
 mod dev;
 mod doors;
+mod environment;
 mod files;
 mod hello;
 mod incoming;
