@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -83,6 +83,7 @@ pub(crate) struct Dev {
         long,
         value_name = "ADDR",
         default_value = "127.0.0.1:8080",
+        value_parser = address,
         env = "MIRASTACK_HTTP"
     )]
     pub(crate) http: SocketAddr,
@@ -92,6 +93,7 @@ pub(crate) struct Dev {
         long,
         value_name = "ADDR",
         default_value = "127.0.0.1:50051",
+        value_parser = address,
         env = "MIRASTACK_GRPC"
     )]
     pub(crate) grpc: SocketAddr,
@@ -225,6 +227,21 @@ pub(crate) struct Restore {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// Where to listen.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(ip) => Err(format!(
+            "the port is missing: write it as {}, or port 0 for any",
+            SocketAddr::new(ip, 8080)
+        )),
+        Err(_) => Err("it must be IP:PORT, such as 127.0.0.1:8080".to_owned()),
+    }
+}
+
 /// An address that others can be shown.
 fn public_url(text: &str) -> Result<String, String> {
     let wrong = || "it must be http://HOST or https://HOST, with a port and a path perhaps";
@@ -266,4 +283,27 @@ pub(crate) fn later(words: &[String]) -> anyhow::Error {
 /// 2 for a mistake of usage, 1 for everything else.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_its_port_says_how_to_write_it() {
+        for (text, wanted) in [
+            ("0.0.0.0", "write it as 0.0.0.0:8080"),
+            ("::1", "write it as [::1]:8080"),
+            ("[::1]", "write it as [::1]:8080"),
+            ("localhost:80", "it must be IP:PORT"),
+            ("127.0.0.1:http", "it must be IP:PORT"),
+        ] {
+            let told = address(text).expect_err("no address");
+            assert!(told.contains(wanted), "{text}: {told}");
+        }
+        assert_eq!(
+            address("[::1]:0"),
+            Ok("[::1]:0".parse().expect("an address"))
+        );
+    }
 }
