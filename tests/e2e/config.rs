@@ -120,7 +120,7 @@ async fn what_is_wrong_in_a_file_is_told_with_its_place_and_the_nearest_name() {
     let told = desk.refuses().await;
     for (place, what) in [
         (":1:1: ", "there is no setting `htpp`; did you mean `http`?"),
-        (":2:7: ", "grpc: invalid socket address"),
+        (":2:7: ", "grpc: it must be IP:PORT"),
         (
             ":4:3: ",
             "there is no setting `tls.crt`; did you mean `tls.cert`?",
