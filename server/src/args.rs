@@ -8,12 +8,28 @@ use engine::duration::Duration;
 use hyper::Uri;
 use ipnet::IpNet;
 
+use crate::log::Form;
+
 /// An open, governed job runner for platform engineering.
 #[derive(Debug, Parser)]
 #[command(name = "mirastack", version, about, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl Args {
+    /// How to write on stderr: commands that end at once write for people.
+    pub(crate) fn form(&self) -> Form {
+        match &self.verb {
+            Verb::Dev(dev) => Form::of(dev),
+            Verb::Config(_)
+            | Verb::Backup(_)
+            | Verb::Restore(_)
+            | Verb::Version
+            | Verb::Later(_) => Form::Text,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ use store::embedded::{About, Options, Restoring, back_up};
 
 use crate::args::{BackUp, Restore};
 use crate::config::ROOT_KEY;
+use crate::log::Form;
 use crate::{dev, log};
 
 pub(crate) fn make(args: &BackUp) -> anyhow::Result<()> {
@@ -18,6 +19,7 @@ pub(crate) fn make(args: &BackUp) -> anyhow::Result<()> {
     let about = back_up(&dir, &args.file, ProcessClock::start().now())?;
     log::say(&format!("{}: {}", args.file.display(), shown(&about)));
     log::tell(
+        Form::Text,
         "root.key and bootstrap.json are not in it, for whoever has them has everything: keep them elsewhere. \
          Without the root key no secret in this backup can be read. The folders of the agents are not in it either.",
     );
@@ -47,12 +49,10 @@ pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
     restoring.end()?;
     log::say(&format!("{}: {}", dir.display(), shown(&about)));
     for (key, what) in damaged {
-        log::tell(&format!(
-            "run {} was damaged before the backup: {what}",
-            key.run
-        ));
+        let told = format!("run {} was damaged before the backup: {what}", key.run);
+        log::tell(Form::Text, &told);
     }
-    log::tell(&next(&dir, parked));
+    log::tell(Form::Text, &next(&dir, parked));
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use crate::clock::{self, Clock};
 use crate::components::{self, Agents, Disk, LeftOut};
 use crate::descriptors::Connections;
 use crate::doors::Doors;
+use crate::log::Form;
 use crate::safety::Unsafe;
 use crate::signals::Signals;
 use crate::{agents, backup, context, files, hello, incoming, log};
@@ -41,7 +42,7 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
     let safety = Unsafe::accept(dev)?;
     let dir = data_folder(dev.data.as_deref())?;
     files::folder(&dir)?;
-    let (backend, handle) = Embedded::open(&dir, options())?;
+    let (backend, handle) = Embedded::open(&dir, options(Form::of(dev)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -54,10 +55,13 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
 }
 
 /// What cannot be stored any more ends the process: the next start reads what is really there.
-fn options() -> Options {
+fn options(form: Form) -> Options {
     Options {
-        fatal: Arc::new(|why| {
-            log::complain(&anyhow::anyhow!("{why}; what was answered before is safe"));
+        fatal: Arc::new(move |why| {
+            log::complain(
+                form,
+                &anyhow::anyhow!("{why}; what was answered before is safe"),
+            );
             std::process::exit(1);
         }),
         ..Options::default()
@@ -117,12 +121,15 @@ impl Ground {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
-        let scheme = if self.doors.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        format!("{scheme}://{}", self.http)
+        format!("{}://{}", self.scheme(), self.http)
+    }
+
+    /// How others speak with us. Who is on this machine may do without TLS.
+    fn scheme(&self) -> &'static str {
+        match self.doors {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 }
 
@@ -199,7 +206,9 @@ async fn begin(
         Some(ended) = parts.join_next() => return told(ended),
     }
     let admin = make_admin(dir, known, addresses).await?;
-    welcome(dir, admin.as_ref(), addresses);
+    let flag = context_flag(dev, admin.as_ref());
+    log::ready(ground.scheme(), addresses.0, addresses.1);
+    welcome(dev, dir, flag);
     Ok(())
 }
 
@@ -348,22 +357,27 @@ fn make_gateway(ground: &Ground) -> Gateway {
     Gateway::new(config, ground.backend.clone(), parts)
 }
 
-fn welcome(dir: &Path, admin: Option<&Bootstrap>, (http, grpc): (SocketAddr, SocketAddr)) {
-    let added = admin.map(context::add);
-    let flag = match &added {
+/// Writes the context for `miractl`, and answers what names it where it is not the current one.
+fn context_flag(dev: &Dev, admin: Option<&Bootstrap>) -> &'static str {
+    const FLAG: &str = " --context dev";
+    match admin.map(context::add) {
         Some(Ok(true)) => "",
-        Some(Ok(false)) | None => " --context dev",
+        Some(Ok(false)) | None => FLAG,
         Some(Err(error)) => {
-            log::tell(&format!("no miractl context was written: {error:#}"));
-            " --context dev"
+            let told = format!("no miractl context was written: {error:#}");
+            log::tell(Form::of(dev), &told);
+            FLAG
         }
-    };
-    log::ready(http, grpc);
-    log::tell(&format!(
+    }
+}
+
+fn welcome(dev: &Dev, dir: &Path, flag: &str) {
+    let text = format!(
         "\ndata: {}\nIn this mode you may approve your own requests; elsewhere not. Try:\n\n  \
          miractl{flag} agent list\n  \
          miractl{flag} workflow run hello --input value=world --follow\n  \
          miractl{flag} approval list\n",
         dir.display()
-    ));
+    );
+    log::tell(Form::of(dev), &text);
 }

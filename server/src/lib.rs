@@ -26,16 +26,21 @@ mod tls;
 use std::process::ExitCode;
 
 use args::{Args, Verb};
+use log::Form;
 
 pub use config::effective;
 
 /// Does what the command line says.
 #[must_use]
 pub fn start() -> ExitCode {
-    match config::parse().and_then(run) {
+    let (form, done) = match config::parse() {
+        Ok(args) => (args.form(), run(args)),
+        Err(error) => (Form::Text, Err(error)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::complain(&error);
+            log::complain(form, &error);
             ExitCode::from(args::exit_code(&error))
         }
     }

@@ -1,12 +1,46 @@
-//! Logging: to stderr, in text or JSON.
+//! Logging: to stderr, in text or JSON. What is said beside the log goes there too, and in JSON is a line of it: whoever
+//! reads the stream reads every line alike.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 
 use anyhow::Context;
+use serde_json::json;
+use store::clock::{Clock, ProcessClock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::args::Dev;
+
+/// How stderr is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    Json,
+}
+
+impl Form {
+    pub(crate) fn of(dev: &Dev) -> Self {
+        match dev.log_format.as_str() {
+            "json" => Self::Json,
+            _ => Self::Text,
+        }
+    }
+
+    /// A text beside the log, as a line of it where that is JSON.
+    fn write(self, level: &str, text: &str) -> String {
+        match self {
+            Self::Text => text.to_owned(),
+            Self::Json => json!({
+                "timestamp": ProcessClock::start().now(),
+                "level": level,
+                "fields": {"message": text.trim()},
+                "target": "mirastack",
+            })
+            .to_string(),
+        }
+    }
+}
 
 pub(crate) fn begin(dev: &Dev) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&dev.log).with_context(|| {
@@ -16,10 +50,9 @@ pub(crate) fn begin(dev: &Dev) -> anyhow::Result<()> {
         )
     })?;
     let to_stderr = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if dev.log_format == "json" {
-        to_stderr.json().init();
-    } else {
-        to_stderr.with_ansi(std::io::stderr().is_terminal()).init();
+    match Form::of(dev) {
+        Form::Json => to_stderr.json().init(),
+        Form::Text => to_stderr.with_ansi(std::io::stderr().is_terminal()).init(),
     }
     Ok(())
 }
@@ -29,17 +62,17 @@ pub(crate) fn begin(dev: &Dev) -> anyhow::Result<()> {
     clippy::print_stderr,
     reason = "there may be no log yet, and a person is waiting"
 )]
-pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("mirastack: {error:#}");
+pub(crate) fn complain(form: Form, error: &anyhow::Error) {
+    eprintln!("{}", form.write("ERROR", &format!("mirastack: {error:#}")));
 }
 
 /// Something for the person who started the program, beside the log.
 #[expect(
     clippy::print_stderr,
-    reason = "it is for a person, and not part of the log"
+    reason = "it is for a person, whatever the filter of the log"
 )]
-pub(crate) fn tell(text: &str) {
-    eprintln!("{text}");
+pub(crate) fn tell(form: Form, text: &str) {
+    eprintln!("{}", form.write("INFO", text));
 }
 
 /// The answer of a command.
@@ -53,6 +86,23 @@ pub(crate) fn say(text: &str) {
 
 /// The one line on stdout that scripts wait for.
 #[expect(clippy::print_stdout, reason = "scripts wait for this line")]
-pub(crate) fn ready(http: std::net::SocketAddr, grpc: std::net::SocketAddr) {
-    println!("ready http=http://{http} grpc={grpc}");
+pub(crate) fn ready(scheme: &str, http: SocketAddr, grpc: SocketAddr) {
+    println!("ready http={scheme}://{http} grpc={grpc}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_beside_a_log_in_json_is_a_line_of_it() {
+        let line = Form::Json.write("INFO", "\ndata: here\nTry:\n");
+        assert!(!line.contains('\n'), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read["level"], "INFO");
+        assert_eq!(read["fields"]["message"], "data: here\nTry:");
+        let at = read["timestamp"].as_str().expect("a time");
+        assert!(at.ends_with('Z'), "{at}");
+        assert_eq!(Form::Text.write("INFO", "as it is\n"), "as it is\n");
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::bail;
 use gateway::{Component, ComponentState};
 
 use crate::args::Dev;
+use crate::log::Form;
 use crate::{bootstrap, doors, log};
 
 /// How many settings in force are unsafe.
@@ -29,10 +30,9 @@ impl Unsafe {
             tracing::warn!(what, "an unsafe setting is in force (--allow-unsafe)");
         }
         if !found.is_empty() {
-            log::tell(&format!(
-                "UNSAFE, because of --allow-unsafe:\n  - {}",
-                found.join("\n  - ")
-            ));
+            let told = found.join("\n  - ");
+            let told = format!("UNSAFE, because of --allow-unsafe:\n  - {told}");
+            log::tell(Form::of(dev), &told);
         }
         Ok(Self(found.len()))
     }

@@ -137,6 +137,9 @@ async fn miractl_trusts_the_authority_that_it_is_given_and_no_other() {
 #[tokio::test]
 async fn a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
     let mut ground = Ground::new(None).await.expect("it starts");
+    let stdout = ground.server.process().output(Stream::Stdout);
+    let stdout = stdout.expect("ours");
+    assert!(stdout.starts_with("ready http=https://"), "{stdout}");
     let next = Signer::new().expect("keys can be made");
     assert!(
         ground

@@ -200,7 +200,9 @@ fn ready(line: &str) -> Option<Ready> {
     let mut words = line.strip_prefix("ready ")?.split(' ');
     let mut address = |name: &str| {
         let value = words.next()?.strip_prefix(name)?;
-        value.strip_prefix("http://").unwrap_or(value).parse().ok()
+        let plain = value.strip_prefix("http://");
+        let bare = plain.or_else(|| value.strip_prefix("https://"));
+        bare.unwrap_or(value).parse().ok()
     };
     Some(Ready {
         http: address("http=")?,
@@ -221,6 +223,10 @@ fn the_ready_line_is_read_and_no_other() {
     );
     assert_eq!(
         ready("ready http=http://127.0.0.1:8080 grpc=127.0.0.1:50051"),
+        Some(wanted)
+    );
+    assert_eq!(
+        ready("ready http=https://127.0.0.1:8080 grpc=127.0.0.1:50051"),
         Some(wanted)
     );
     assert_eq!(
