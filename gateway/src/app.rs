@@ -10,8 +10,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, options};
 use futures::TryFutureExt as _;
-use http::header::ALLOW;
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{ALLOW, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tower::ServiceExt as _;
 
 use crate::gate::Shared;
@@ -77,15 +78,32 @@ impl App {
     /// Answers a request, whatever it is.
     pub async fn answer(self, mut request: Request) -> Response {
         let Self { gate, router, peer } = self;
+        // What comes over no connection names no host.
+        let is_heard = peer.is_none() || request.version() != Version::HTTP_11;
+        let is_heard = is_heard || has_one_host(request.headers());
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        let routed = |request| {
+        let routed = async move |request| {
+            if !is_heard {
+                return Problem::malformed("the request must name one host").into_response();
+            }
             let answered = router.oneshot(request);
-            answered.unwrap_or_else(|never| match never {})
+            answered.unwrap_or_else(|never| match never {}).await
         };
         around(&gate, request, routed).await
     }
+}
+
+/// RFC 9112, section 3.2. Of two hosts a proxy may have looked at one, and whoever comes next at the other.
+fn has_one_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let is_host = |host: &[u8]| !host.contains(&b'@') && Authority::try_from(host).is_ok();
+    // Empty where the address that is asked for has none.
+    host.is_empty() || is_host(host.as_bytes())
 }
 
 fn router(gate: &Shared) -> Router {

@@ -110,6 +110,34 @@ async fn too_much_is_refused_before_it_is_read() {
     assert!(said.starts_with("HTTP/1.1 431"), "{said}");
 }
 
+/// RFC 9112, section 3.2.
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let world = World::start().await;
+    let answers = [
+        ("HTTP/1.1", "", 400),
+        ("HTTP/1.1", "host: x\r\nhost: x\r\n", 400),
+        ("HTTP/1.1", "host: x\r\nhost: y\r\n", 400),
+        ("HTTP/1.1", "host: x y\r\n", 400),
+        ("HTTP/1.1", "host: a@x\r\n", 400),
+        ("HTTP/1.1", "host: x/y\r\n", 400),
+        ("HTTP/1.1", "host: x\r\n", 200),
+        ("HTTP/1.1", "host: [::1]:80\r\n", 200),
+        ("HTTP/1.1", "host:\r\n", 200),
+        ("HTTP/1.0", "", 200),
+    ];
+    for (version, hosts, status) in answers {
+        let asked = format!("GET /livez {version}\r\n{hosts}connection: close\r\n\r\n");
+        let said = closed_after(world.address, asked.as_bytes()).await;
+        assert!(
+            said.starts_with(&format!("{version} {status}")),
+            "{asked}{said}"
+        );
+        let is_problem = said.contains("\"code\":\"malformed\"");
+        assert_eq!(is_problem, status == 400, "{asked}{said}");
+    }
+}
+
 #[tokio::test]
 async fn an_early_answer_is_not_taken_back_from_a_peer_that_still_sends() {
     let world = World::start().await;
