@@ -11,6 +11,8 @@ mod documents;
 mod goldens;
 #[path = "tidy/names.rs"]
 mod names;
+#[path = "tidy/proof.rs"]
+mod proof;
 #[path = "tidy/ratchet.rs"]
 mod ratchet;
 #[path = "tidy/size.rs"]

@@ -41,9 +41,15 @@ fn mute(file: &File) -> Option<String> {
     })
 }
 
-fn vague_crate(manifest: &File) -> Option<String> {
+/// The name of the crate whose manifest this is.
+pub(crate) fn of_crate(manifest: &File) -> Option<String> {
     let table: toml::Table = toml::from_str(&manifest.text).expect("cargo has read it");
     let name = table.get("package")?.get("name")?.as_str()?;
+    Some(name.to_owned())
+}
+
+fn vague_crate(manifest: &File) -> Option<String> {
+    let name = of_crate(manifest)?;
     let vague = name.split('-').any(|part| MODULES.contains(&part));
     vague.then(|| format!("{}: a crate called {name}: after what?", manifest.path))
 }

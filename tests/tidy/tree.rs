@@ -35,8 +35,10 @@ pub(crate) fn files_ending(end: &str) -> Vec<File> {
         .collect()
 }
 
-/// Not of the project: git's own, what was built, and what a virtual machine, an editor or libFuzzer left.
-const FOREIGN: [&str; 5] = [".git", "target", "node_modules", ".venv", "corpus"];
+/// Not of the project: git's own, and what a virtual machine, an editor or libFuzzer left.
+const FOREIGN: [&str; 4] = [".git", "node_modules", ".venv", "corpus"];
+/// It lies in a folder that was built.
+const BUILT: &str = "CACHEDIR.TAG";
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
     for entry in std::fs::read_dir(folder).expect("the checkout can be read") {
@@ -45,7 +47,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
             .file_name()
             .and_then(|name| name.to_str())
             .expect("names are UTF-8");
-        if path.is_dir() && !FOREIGN.contains(&name) {
+        if path.is_dir() && !FOREIGN.contains(&name) && !path.join(BUILT).exists() {
             collect(root, &path, files);
         } else if path.is_file()
             && let Ok(text) = std::fs::read_to_string(&path)
