@@ -35,7 +35,8 @@ build: ## the programs, as the tests use them (for use: cargo build --release)
 
 test: servers build ## every test, those against the real Prometheus and Alertmanager included
 	cargo test --locked --workspace
-	SEEDS=2000 scripts/sim --nocapture
+	SEEDS=2000 scripts/sim every_seed --nocapture
+	scripts/sim --nocapture --skip every_seed
 	scripts/fuzz planted
 	MIRASTACK_CHAOS=1 $(WITHOUT_SYNC)
 
