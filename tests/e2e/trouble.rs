@@ -1,6 +1,7 @@
 //! Bad days: each ends with a message that says what happened and what to do, and loses nothing.
 
 use anyhow::{Context as _, Result, ensure};
+use mirastack_tests::disk::Disk;
 use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::process::{Process, Stream};
 use mirastack_tests::tamper::DataFile;
@@ -119,22 +120,65 @@ async fn a_folder_of_somebody_else_is_named() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_removed_under_a_server_ends_it_before_it_accepts_anything_more() {
-    let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+async fn a_folder_that_is_removed_moved_or_replaced_under_a_server_ends_it_before_it_accepts_anything_more()
+ {
+    let befalls: [fn(&Path) -> Result<()>; 3] = [
+        |data| Ok(fs::remove_dir_all(data)?),
+        |data| Ok(fs::rename(data, data.with_file_name("elsewhere"))?),
+        replace,
+    ];
+    for (number, befall) in befalls.into_iter().enumerate() {
+        let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
+        let api = server.api().await.expect("the key is good");
+        befall(&server.data()).expect("ours");
+        let accepted = person::starts(&api, "hello", &json!({})).await;
+        assert!(
+            accepted.is_err(),
+            "{number}: nothing that is accepted now would ever be found: {accepted:?}"
+        );
+        let ended = server.process().ended().await.expect("it ends by itself");
+        assert_eq!(ended.code(), Some(1), "{number}: no crash: {ended}");
+        let log = server.process().output(Stream::Stderr).expect("ours");
+        assert!(
+            log.contains("mirastack.db") && log.contains("removed, moved or replaced"),
+            "{number}: {log}"
+        );
+    }
+}
+
+/// Puts a copy of the folder in its place.
+fn replace(data: &Path) -> Result<()> {
+    let before = data.with_file_name("before");
+    fs::rename(data, &before)?;
+    fs::create_dir(data)?;
+    for entry in fs::read_dir(&before)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), data.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_system_that_becomes_read_only_under_a_server_ends_it_and_loses_nothing() {
+    let mut disk = Disk::new(64).expect("a disk");
+    let setup = Setup::default().data(disk.data());
+    let mut server = Mirastack::start(setup).await.expect("it starts");
     let api = server.api().await.expect("the key is good");
-    fs::remove_dir_all(server.data()).expect("ours");
-    let accepted = person::starts(&api, "hello", &json!({})).await;
-    assert!(
-        accepted.is_err(),
-        "nothing that is accepted now would ever be found: {accepted:?}"
-    );
+    let run = person::starts(&api, "hello", &json!({})).await;
+    let run = run.expect("accepted");
+    disk.fail().expect("it takes nothing more");
+    let refused = person::starts(&api, "hello", &json!({})).await;
+    assert!(refused.is_err(), "it cannot be kept: {refused:?}");
     let ended = server.process().ended().await.expect("it ends by itself");
     assert_eq!(ended.code(), Some(1), "no crash: {ended}");
     let log = server.process().output(Stream::Stderr).expect("ours");
-    assert!(
-        log.contains("mirastack.db") && log.contains("removed, moved or replaced"),
-        "{log}"
-    );
+    assert!(log.contains("mirastack.db"), "{log}");
+    disk.mend().await.expect("it can be put right");
+    server.start_again().await.expect("everything is there");
+    let api = server.api().await.expect("the key is good");
+    person::asked(&api, &run).await.expect("it was accepted");
 }
 
 #[tokio::test]

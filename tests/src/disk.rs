@@ -6,7 +6,7 @@
 //! until somebody syncs is not in the copy, as it is not on a disk.
 
 use crate::{program, wait};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{
     CWD, FallocateFlags, Mode, OFlags, fallocate, ioctl_ficlone, openat, statvfs, syncfs,
 };
@@ -21,6 +21,8 @@ use tempfile::TempDir;
 const HOLDER_MIB: u64 = 1_536;
 /// Nothing becomes durable by itself while a test takes: the journal is committed by those who sync.
 const OPTIONS: &str = "loop,commit=300";
+/// After an error nothing more is written.
+const FAILS: &str = "remount,errors=remount-ro";
 /// It leaves an unclean file system as it is, and says so.
 const CLEAN: [&str; 2] = ["-f", "-n"];
 
@@ -108,6 +110,43 @@ impl Disk {
         self.data.mount(&self.image, OPTIONS)?;
         self.data.unmount()?;
         run("e2fsck", &[&CLEAN[0], &CLEAN[1], &self.image])?;
+        self.data.mount(&self.image, OPTIONS)
+    }
+
+    /// Becomes read-only while it is used, as after an error of the device (ext4(5), `errors=remount-ro`).
+    ///
+    /// # Errors
+    /// The system does not let it fail.
+    pub fn fail(&self) -> Result<()> {
+        run("mount", &[&"-o", &FAILS, &self.data.0])?;
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let folder = self.data.0.to_str().context("no UTF-8")?;
+        let mut fields = mounts.lines().map(|line| line.split(' '));
+        let its =
+            fields.find_map(|mut of| Some((of.next()?, of.next()?)).filter(|at| at.1 == folder));
+        let (device, _) = its.context("it is mounted nowhere")?;
+        let name = device.rsplit('/').next().unwrap_or_default();
+        let tell = Path::new("/sys/fs/ext4")
+            .join(name)
+            .join("trigger_fs_error");
+        fs::write(&tell, "a test").with_context(|| tell.display().to_string())
+    }
+
+    /// Puts it right after it has failed. Nobody may use the disk.
+    ///
+    /// # Errors
+    /// Somebody uses it, or it cannot be put right.
+    pub async fn mend(&mut self) -> Result<()> {
+        wait::until("an unused disk", async || self.data.unmount()).await?;
+        let mended = Command::new(program::on_path(&["e2fsck"])?)
+            .args(["-f", "-y"])
+            .arg(&self.image)
+            .output()?;
+        // 1: something was put right (e2fsck(8)).
+        ensure!(
+            mended.status.code().is_some_and(|code| code <= 1),
+            "{mended:?}"
+        );
         self.data.mount(&self.image, OPTIONS)
     }
 
