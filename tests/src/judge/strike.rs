@@ -47,14 +47,7 @@ impl Ground {
             Kind::ServerKilled | Kind::AllKilled | Kind::PowerCut => self.dies(blow, held).await,
             Kind::PluginKilled => self.plugin_dies(blow, held).await,
             Kind::DiskFull => self.disk_is_full(blow, held).await,
-            Kind::ServerStopped => {
-                self.mirastack.process().stop().await?;
-                let held = held.and_then(Standing::meanwhile);
-                sleep(blow.lasts).await;
-                self.mirastack.process().go_on()?;
-                held.into_iter().for_each(Held::pass);
-                Ok(())
-            }
+            Kind::ServerStopped | Kind::AllStopped => self.stands_still(blow, held).await,
             Kind::PluginStopped => self.plugin_stops(blow, held).await,
         }
     }
@@ -92,6 +85,27 @@ impl Ground {
             }
             held.pass();
         }
+        Ok(())
+    }
+
+    /// The server stands still, alone or with its plugins, and goes on.
+    async fn stands_still(&mut self, blow: &Blow, held: Option<Standing>) -> Result<()> {
+        self.mirastack.process().stop().await?;
+        let mut plugins = Vec::new();
+        if blow.kind == Kind::AllStopped {
+            plugins = self.mirastack.process().children()?;
+        }
+        for plugin in &plugins {
+            // It may be ending by itself, now and later.
+            let _ = plugin.signal(Signal::STOP);
+        }
+        let held = held.and_then(Standing::meanwhile);
+        sleep(blow.lasts).await;
+        for plugin in &plugins {
+            let _ = plugin.signal(Signal::CONT);
+        }
+        self.mirastack.process().go_on()?;
+        held.into_iter().for_each(Held::pass);
         Ok(())
     }
 
