@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// Tries so many requests of each operation, in an order that the seed decides, and shows what it finds.
+/// Tries so many requests of each operation, in an order that the seed decides, then chains of them, and shows what it
+/// finds. Answers how many requests there were in all.
 ///
 /// # Errors
-/// An answer that the description does not have, a server error, or any other failed check.
-pub async fn try_all(requests: usize, seed: u64) -> Result<()> {
+/// An answer that the description does not have, a server error, or any other failed check; or no chains.
+pub async fn try_all(requests: usize, seed: u64) -> Result<usize> {
     let program = fetched().await?;
     let server = Mirastack::start(Setup::default()).await?;
     let api = server.api().await?;
@@ -45,7 +46,35 @@ pub async fn try_all(requests: usize, seed: u64) -> Result<()> {
     eprintln!("{said}");
     let complaints = String::from_utf8_lossy(&ended.stderr);
     ensure!(ended.status.success(), "{}: {complaints}", ended.status);
-    Ok(())
+    tried(&said)
+}
+
+/// How many requests there were, by its summary, which must say that they were put together, too.
+fn tried(said: &str) -> Result<usize> {
+    let (_, summary) = said.rsplit_once("SUMMARY").context("no summary")?;
+    for phase in ["Coverage", "Fuzzing", "Stateful"] {
+        let went = summary
+            .lines()
+            .any(|line| line.trim() == format!("✅ {phase}"));
+        ensure!(went, "the phase {phase} did not take place");
+    }
+    let mut counts = summary
+        .lines()
+        .filter_map(|line| line.split_once(" generated, "));
+    let (count, _) = counts.next().context("no number of test cases")?;
+    count
+        .trim()
+        .replace(',', "")
+        .parse()
+        .context("no number of test cases")
+}
+
+#[test]
+fn a_phase_that_did_not_take_place_is_missed() {
+    let said = "=== SUMMARY ===\nTest Phases:\n  ⏭  Examples\n  ✅ Coverage\n  ✅ Fuzzing\n  ✅ Stateful\nWarnings:\n  1 operation mostly rejected generated data\nTest cases:\n  2,345 generated, 2,345 passed\n";
+    assert_eq!(tried(said).expect("all of it"), 2_345);
+    assert!(tried(&said.replace("✅ Stateful", "⏭  Stateful")).is_err());
+    assert!(tried("no tests").is_err());
 }
 
 async fn fetched() -> Result<PathBuf> {
