@@ -54,6 +54,11 @@ async fn thousands_that_send_a_byte_a_second_are_closed_and_nobody_else_notices(
     siege::slow(setup).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_that_cost_as_much_as_they_may_hold_nobody_up() {
+    siege::costly().await;
+}
+
 #[tokio::test]
 async fn connections_that_take_every_descriptor_do_not_end_the_process() {
     let mut server = Mirastack::start(Setup::default()).await.expect("it starts");

@@ -1,11 +1,15 @@
 //! HTTP by hand: what is sent is exactly what a case says, and what is answered is looked at closely.
 
+use super::frames::{self, Heard};
 use anyhow::{Context as _, Result, bail, ensure};
 use engine::code::Code;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// No answer to bad input is longer.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -45,20 +49,35 @@ pub(super) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Result<Option
     }
 }
 
-/// Sends these bytes and hears until the other side closes; answers how many bytes it said.
-pub(super) async fn talk(address: SocketAddr, bytes: &[u8]) -> Result<usize> {
+/// Sends these bytes of HTTP/2 and hears what becomes of them: until the other side gives up the connection or a request,
+/// or until it says nothing for so long.
+pub(super) async fn talk(
+    address: SocketAddr,
+    bytes: &[u8],
+    patience: Duration,
+) -> Result<BTreeSet<Heard>> {
     let mut stream = TcpStream::connect(address).await?;
     let (mut read, mut write) = stream.split();
     let send = async { drop(write.write_all(bytes).await) };
     let hear = async {
-        let (mut said, mut part) = (0, [0; 4_096]);
-        while let Ok(n @ 1..) = read.read(&mut part).await {
-            said += n;
+        let (mut said, mut heard) = (Vec::new(), BTreeSet::new());
+        loop {
+            match timeout(patience, read.read_buf(&mut said)).await {
+                Ok(Ok(1..)) => heard.extend(frames::take(&mut said)),
+                Ok(Ok(0) | Err(_)) => heard.extend([Heard::Closed]),
+                Err(_) => heard.extend([Heard::Open]),
+            }
+            if heard.iter().any(|what| !matches!(what, Heard::Answer(_))) {
+                return heard;
+            }
         }
-        said
     };
-    let ((), said) = tokio::join!(send, hear);
-    Ok(said)
+    tokio::pin!(hear);
+    Ok(tokio::select! {
+        biased;
+        heard = &mut hear => heard,
+        () = send => hear.await,
+    })
 }
 
 impl Answer {

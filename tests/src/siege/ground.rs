@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 use std::net::SocketAddr;
 
-/// The secret of both hooks.
+/// The secret of the hooks.
 pub(super) const SECRET: &str = "4f1c6b0d9e2a7c385b16";
 
 /// A server with something in it.
@@ -34,6 +34,7 @@ impl Ground {
             .ok()?;
         for hook in [
             "hook: signed\ntype: generic\nauth: { hmac: { header: x-proof, secrets: [\"${{ secrets.siege }}\"] } }\ndedupe: none\n",
+            "hook: forge\ntype: github\nauth: { hmac: { secrets: [\"${{ secrets.siege }}\"] } }\n",
             "hook: alerts\ntype: alertmanager\nauth: { bearer: [\"${{ secrets.siege }}\"] }\n",
         ] {
             let name = hook.lines().next().and_then(|line| line.split(": ").nth(1));

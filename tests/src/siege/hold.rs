@@ -1,6 +1,7 @@
 //! One case on all its connections.
 
 use super::cases::{CLOSED, Case, Sends};
+use super::frames::Heard;
 use super::ground::Ground;
 use super::{PATIENCE, answer, call};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 /// Connections at once.
 const CONNECTIONS: usize = 50;
-/// A peer that is neither answered nor shown out goes away by itself after this.
+/// A peer whose frames are no reason to give it up goes away by itself after this.
 const LEAVES: Duration = Duration::from_secs(2);
 
 /// When there is no room, there may be some after this (`Retry-After`).
@@ -93,13 +94,13 @@ async fn once(ground: &Ground, case: &Case) -> Result<Told> {
                 is_expected: case.expects.contains(&answer.status),
             })
         }
-        Sends::Frames(bytes) => {
-            let talk = timeout(LEAVES, answer::talk(ground.http, bytes)).await;
-            Ok(match talk.ok().transpose()? {
-                Some(0) => told("closed"),
-                Some(_) => told("answered and closed"),
-                None => told("left"),
-            })
+        Sends::Frames(bytes, expects) => {
+            let may_stay = expects.contains(&Heard::Open);
+            let patience = if may_stay { LEAVES } else { PATIENCE };
+            let heard = answer::talk(ground.http, bytes, patience).await?;
+            let is_expected = heard.iter().all(|what| expects.contains(what));
+            ensure!(is_expected, "{heard:?}, expected {expects:?}");
+            Ok(told(format!("{heard:?}")))
         }
         Sends::Call(call) => match call::status(ground.grpc, call).await? {
             Some(status) if case.expects.contains(&status) => Ok(told(format!("grpc {status}"))),

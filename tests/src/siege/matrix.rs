@@ -39,8 +39,17 @@ const RECORD: &str = "engine/src/record/tests.rs";
 const READ: &str = "whatever_is_stored_is_read_or_refused_and_does_no_harm";
 
 const BESIDES: &[(Entrance, Kind, Held)] = &[
-    (Documents, Kind::Slow, Slow("http: a body")),
-    (Bodies, Kind::Slow, Slow("http: a body")),
+    (
+        Documents,
+        Kind::Slow,
+        Slow("http: a document of somebody known"),
+    ),
+    (Bodies, Kind::Slow, Slow("http: a run of somebody known")),
+    (
+        Bodies,
+        Kind::Slow,
+        Slow("http: half a run of somebody known"),
+    ),
     (Headers, Kind::Slow, Slow("http: headers")),
     (
         Http,

@@ -1,6 +1,7 @@
 //! HTTP/2 by hand (RFC 9113): what only somebody who means harm sends.
 
-use super::{Case, Sends, Table, of};
+use super::{Case, Sends};
+use crate::siege::frames::Heard::{self, Answer, Closed, GoAway, Open, Reset};
 use crate::siege::kind::{Entrance, Kind};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,15 +17,29 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const WHOLE: u8 = END_HEADERS | END_STREAM;
-/// `:method GET`, `:scheme http`, `:path /`, `:authority x` (RFC 7541).
-const GET: &[u8] = &[0x82, 0x86, 0x84, 0x01, 0x01, b'x'];
+/// `:method GET`, `:scheme http`, `:path /livez`, `:authority x` (RFC 7541): who is taken is answered 200.
+const GET: &[u8] = b"\x82\x86\x04\x06/livez\x01\x01x";
 
-const TABLE: &Table<Vec<u8>> = &[
+/// The connection is given up.
+const ENDED: &[Heard] = &[GoAway, Closed];
+/// The same, once requests for which there was room are answered.
+const IN_THE_END: &[Heard] = &[Answer(200), GoAway, Closed];
+/// Requests for which there is room are answered, and the others are reset.
+const REFUSED: &[Heard] = &[Answer(200), Reset, GoAway, Closed];
+/// A request is no good.
+const NO_GOOD: &[Heard] = &[Reset];
+/// They may be sent as often as somebody likes, and no request is among them (RFC 9113, section 4.1, and elsewhere).
+const HARMLESS: &[Heard] = &[Open];
+
+/// What it is, what is sent, and what may become of it.
+type Row = (&'static str, fn() -> Vec<u8>, &'static [Heard]);
+
+const TABLE: &[(Kind, &[Row])] = &[
     (
         Kind::Malformed,
         &[
-            ("garbage", || vec![0xa5; 100_000], &[]),
-            ("an empty window", || frame(WINDOW, 0, 0, &[0; 4]), &[]),
+            ("garbage", || vec![0xa5; 100_000], ENDED),
+            ("an empty window", || frame(WINDOW, 0, 0, &[0; 4]), ENDED),
         ],
     ),
     (
@@ -33,35 +48,39 @@ const TABLE: &Table<Vec<u8>> = &[
             (
                 "a frame of 16 MiB",
                 || vec![0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1],
-                &[],
+                ENDED,
             ),
-            ("requests that are reset", resets, &[]),
+            ("requests that are reset", resets, IN_THE_END),
             (
                 "requests without end",
                 || streams(5_000, |id| frame(HEADERS, END_HEADERS, id, GET)),
-                &[],
+                REFUSED,
             ),
             (
                 "many requests",
                 || streams(2_000, |id| frame(HEADERS, WHOLE, id, GET)),
-                &[],
+                REFUSED,
             ),
-            ("headers without end", endless, &[]),
-            ("empty continuations", continuations, &[]),
-            ("headers that unpack", bomb, &[]),
-            ("settings", settings, &[]),
-            ("pings", || frame(PING, 0, 0, &[7; 8]).repeat(50_000), &[]),
+            ("headers without end", endless, ENDED),
+            ("empty continuations", continuations, ENDED),
+            ("headers that unpack", bomb, IN_THE_END),
+            ("settings", settings, HARMLESS),
+            (
+                "pings",
+                || frame(PING, 0, 0, &[7; 8]).repeat(50_000),
+                HARMLESS,
+            ),
             (
                 "priorities",
                 || streams(20_000, |id| frame(PRIORITY, 0, id, &[0, 0, 0, 0, 9])),
-                &[],
+                HARMLESS,
             ),
             (
                 "a window",
                 || frame(WINDOW, 0, 0, &[0x7f, 0xff, 0xff, 0xff]).repeat(3),
-                &[],
+                ENDED,
             ),
-            ("bodies that nobody asked for", bodies, &[]),
+            ("bodies that nobody asked for", bodies, IN_THE_END),
         ],
     ),
     (
@@ -70,12 +89,12 @@ const TABLE: &Table<Vec<u8>> = &[
             (
                 "a promise",
                 || frame(PUSH, END_HEADERS, 1, &[0, 0, 0, 2]),
-                &[],
+                ENDED,
             ),
             (
                 "data on no stream",
                 || frame(DATA, 0, 0, &[0; 16_000]).repeat(10),
-                &[],
+                ENDED,
             ),
         ],
     ),
@@ -85,12 +104,12 @@ const TABLE: &Table<Vec<u8>> = &[
             (
                 "frames of no type",
                 || frame(0xee, 0xff, 0, &[7; 100]).repeat(20_000),
-                &[],
+                HARMLESS,
             ),
             (
                 "a field of the protocol",
                 || request(&[0, 2, b':', b'x', 1, b'y']),
-                &[],
+                ENDED,
             ),
         ],
     ),
@@ -100,27 +119,37 @@ const TABLE: &Table<Vec<u8>> = &[
             (
                 "a field that cannot be unpacked",
                 || request(&[0xff; 100]),
-                &[],
+                ENDED,
             ),
             (
                 "no text",
                 || request(&[0, 1, b'a', 0x84, 0xff, 0xff, 0xff, 0xfc]),
-                &[],
+                ENDED,
             ),
         ],
     ),
     (
         Kind::DuplicateNames,
-        &[("two paths", || request(&[0x84]), &[])],
+        &[("two paths", || request(&[0x84]), NO_GOOD)],
     ),
 ];
 
 pub(super) fn cases() -> Vec<Case> {
-    let begun = |frames: Vec<u8>| {
-        let whole = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frames].concat();
-        Sends::Frames(whole.into())
-    };
-    of(Entrance::Frames, "http2", TABLE, begun)
+    let rows = TABLE
+        .iter()
+        .flat_map(|(kind, rows)| rows.iter().map(move |row| (*kind, row)));
+    rows.map(|(kind, (what, make, expects))| {
+        let whole = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &make()].concat();
+        Case {
+            entrance: Entrance::Frames,
+            kind,
+            name: format!("http2: {what}"),
+            sends: Sends::Frames(whole.into(), expects),
+            expects: &[],
+            is_http: true,
+        }
+    })
+    .collect()
 }
 
 fn request(more: &[u8]) -> Vec<u8> {

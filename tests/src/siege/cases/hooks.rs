@@ -56,6 +56,69 @@ const ALERTS: &Table<Vec<u8>> = &[
     ),
 ];
 
+/// Bodies of a webhook of GitHub, with its proof and the names of an event and a delivery.
+const WEBHOOKS: &Table<Vec<u8>> = &[
+    (
+        Kind::Malformed,
+        &[
+            ("half an object", || text("{\"action\":"), &[400]),
+            ("nothing", Vec::new, &[400]),
+        ],
+    ),
+    (Kind::Oversized, &[("small objects", small, &[413])]),
+    (
+        Kind::Nested,
+        &[("500,000 brackets", || vec![b'['; LARGEST / 2], &[413])],
+    ),
+    (Kind::WrongTypes, &[("a list", || text("[{}]"), &[400])]),
+    (
+        Kind::WrongEncodings,
+        &[
+            ("no UTF-8", || b"{\"action\":\"\xff\"}".to_vec(), &[400]),
+            ("UTF-16", || utf16("{}"), &[400]),
+        ],
+    ),
+    (
+        Kind::DuplicateNames,
+        &[(
+            "a key twice",
+            || text("{\"action\":\"a\",\"action\":\"b\"}"),
+            &[400],
+        )],
+    ),
+];
+
+/// The headers of one that name its event and its delivery, which GitHub does not sign.
+const NAMES: &Table<&str> = &[
+    (
+        Kind::Malformed,
+        &[
+            ("no names", || "", &[400]),
+            (
+                "an empty name",
+                || "x-github-event: \r\nx-github-delivery: 1\r\n",
+                &[400],
+            ),
+        ],
+    ),
+    (
+        Kind::WrongTypes,
+        &[(
+            "a form",
+            || "x-github-event: push\r\nx-github-delivery: 1\r\ncontent-type: application/x-www-form-urlencoded\r\n",
+            &[400],
+        )],
+    ),
+    (
+        Kind::DuplicateNames,
+        &[(
+            "two events",
+            || "x-github-event: push\r\nx-github-event: ping\r\nx-github-delivery: 1\r\n",
+            &[400],
+        )],
+    ),
+];
+
 /// Bodies whose sender proves nothing.
 const FORGED: &Table<Vec<u8>> = &[
     (
@@ -91,8 +154,14 @@ const BEARERS: &Table<&str> = &[(
 pub(super) fn cases() -> Vec<Case> {
     let signed = |body: Vec<u8>| proven(&proof(&body), &body);
     let forged = |body: Vec<u8>| proven(&"0".repeat(64), &body);
+    let forged_webhook = |body: Vec<u8>| {
+        let proof = format!("sha256={}", "0".repeat(64));
+        delivered("/hooks/forge", ("x-hub-signature-256", &proof), &body)
+    };
     let bearer = format!("Bearer {SECRET}");
     let alert = |body: Vec<u8>| delivered("/hooks/alerts", ("authorization", &bearer), &body);
+    let webhook = |body: Vec<u8>| github("x-github-event: push\r\nx-github-delivery: 1\r\n", &body);
+    let named = |names: &str| github(names, b"{}");
     let path = |path: &str| request(&format!("POST {path}"), &[], b"{}");
     let by = |bearer: &str| {
         let body = vec![b'a'; LARGEST];
@@ -101,7 +170,10 @@ pub(super) fn cases() -> Vec<Case> {
     [
         of(Entrance::Hooks, "hook", SIGNED, signed),
         of(Entrance::Hooks, "alert", ALERTS, alert),
+        of(Entrance::Hooks, "webhook", WEBHOOKS, webhook),
+        of(Entrance::Hooks, "webhook", NAMES, named),
         of(Entrance::Hooks, "forged", FORGED, forged),
+        of(Entrance::Hooks, "forged webhook", FORGED, forged_webhook),
         of(Entrance::Hooks, "hook", PATHS, path),
         of(Entrance::Hooks, "hook", BEARERS, by),
     ]
@@ -115,6 +187,15 @@ fn proven(proof: &str, body: &[u8]) -> Sends {
 fn delivered(path: &str, proof: (&str, &str), body: &[u8]) -> Sends {
     let headers = [proof, ("content-type", "application/json")];
     request(&format!("POST {path}"), &headers, body)
+}
+
+/// What GitHub sends: signed, and with header lines that are not.
+fn github(lines: &str, body: &[u8]) -> Sends {
+    let (proof, length) = (proof(body), body.len());
+    let head = format!(
+        "POST /hooks/forge HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\nx-hub-signature-256: sha256={proof}\r\n{lines}\r\n"
+    );
+    Sends::Request([head.as_bytes(), body].concat().into())
 }
 
 fn small() -> Vec<u8> {

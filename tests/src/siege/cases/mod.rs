@@ -11,6 +11,7 @@ mod http;
 mod strangers;
 
 use super::call::Call;
+use super::frames::Heard;
 use super::kind::{Entrance, Kind};
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ pub(super) struct Case {
 pub(super) enum Sends {
     /// Bytes of HTTP/1 over a connection of their own.
     Request(Arc<[u8]>),
-    /// Bytes of HTTP/2, until the other side closes.
-    Frames(Arc<[u8]>),
+    /// Bytes of HTTP/2, and what may become of them.
+    Frames(Arc<[u8]>, &'static [Heard]),
     /// A call on the port for agents.
     Call(Call),
 }
