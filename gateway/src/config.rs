@@ -105,7 +105,7 @@ impl Default for Edge {
             body_unproven: Duration::from_secs(5),
             write_stall: Duration::from_secs(30),
             idle: Duration::from_secs(60),
-            streams: 100,
+            streams: 64,
             drain: Duration::from_secs(10),
         }
     }
