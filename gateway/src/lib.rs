@@ -6,6 +6,7 @@
 //! Start reading at `routes` (what there is), then `guard` (what happens to every request).
 
 mod app;
+mod arg;
 mod auth;
 mod command;
 mod config;

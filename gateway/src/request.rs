@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 use store::port::Page;
 use tokio::time::{Instant, timeout_at};
 
+use crate::arg::no_argument;
+pub(crate) use crate::arg::{Arg, CURSOR_ARG, LIMIT_ARG};
 use crate::config::{Edge, std_time};
 use crate::hook::names_once;
 use crate::page::{no_cursor, read_cursor};
@@ -23,50 +25,6 @@ use crate::room::{SMALL, Sender, Taken};
 const LIMIT: usize = 50;
 /// No list has more rows at once.
 const LIMIT_MAX: usize = 1_000;
-
-/// An argument of a route.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arg {
-    pub(crate) name: &'static str,
-    pub(crate) says: &'static str,
-    /// Whether it takes several values: any of those between commas, and with each repetition these too.
-    several: bool,
-}
-
-impl Arg {
-    /// One that takes one value, and is given once.
-    pub(crate) const fn one(name: &'static str, says: &'static str) -> Self {
-        let several = false;
-        Self {
-            name,
-            says,
-            several,
-        }
-    }
-
-    /// One that takes several.
-    pub(crate) const fn several(name: &'static str, says: &'static str) -> Self {
-        let several = true;
-        Self {
-            name,
-            says,
-            several,
-        }
-    }
-
-    /// Whether it takes so many values.
-    pub(crate) fn takes(&self, values: usize) -> bool {
-        self.several || values <= 1
-    }
-}
-
-/// The arguments that every list has.
-pub(crate) const LIMIT_ARG: Arg = Arg::one(
-    "limit",
-    "How many rows, 50 unless said otherwise, at most 1,000.",
-);
-/// See [`LIMIT_ARG`].
-pub(crate) const CURSOR_ARG: Arg = Arg::one("cursor", "`next_cursor` of the part before.");
 
 /// The arguments of a request; the guard has refused those that the route does not have.
 #[derive(Clone, Debug, Default)]
@@ -164,16 +122,6 @@ impl Args {
         let after = cursor.map(|text| read_cursor(text).ok_or_else(no_cursor));
         let after = after.transpose()?;
         Ok(Page { limit, after })
-    }
-}
-
-/// 400, with the names that there are.
-fn no_argument(name: &str, known: &[Arg]) -> Problem {
-    let names: Vec<&str> = known.iter().map(|arg| arg.name).collect();
-    let problem = Problem::malformed(format!("there is no argument {name:?} here"));
-    match names.is_empty() {
-        true => problem.hint("this route takes no arguments"),
-        false => problem.hint(format!("its arguments are {}", names.join(", "))),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::event::{Event, StepStatus};
 use crate::facts::Rejection;
 use crate::principal::Permission;
 use crate::run::draft::{Decided, Draft, failure};
-use crate::run::state::{At, Step};
+use crate::run::state::{At, State, Step, Steps};
 
 impl Draft<'_> {
     pub(super) fn resolve(&mut self, command: &Command) -> Decided {
@@ -90,5 +90,15 @@ impl Draft<'_> {
         self.state.named_or_open(name).ok_or_else(|| {
             Rejection::refused(Code::NotFound, format!("the run has no step {name}"))
         })
+    }
+}
+
+impl<S: Steps> State<S> {
+    /// The step of that name: one that was written, or an item that is open.
+    #[must_use]
+    pub fn named_or_open(&self, name: &str) -> Option<&Step> {
+        let open = || self.head.open.iter().filter_map(|no| self.steps.get(*no));
+        self.named(name)
+            .or_else(|| open().find(|step| step.name == name))
     }
 }

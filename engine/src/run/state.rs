@@ -359,14 +359,6 @@ impl<S: Steps> State<S> {
         self.head.names.get(name).and_then(|no| self.steps.get(*no))
     }
 
-    /// The step of that name: one that was written, or an item that is open.
-    #[must_use]
-    pub fn named_or_open(&self, name: &str) -> Option<&Step> {
-        let open = || self.head.open.iter().filter_map(|no| self.steps.get(*no));
-        self.named(name)
-            .or_else(|| open().find(|step| step.name == name))
-    }
-
     /// The consent that covers a step: its own, or that of its fan-out.
     #[must_use]
     pub fn consent(&self, step: &Step) -> Option<(StepNo, &Consent)> {

@@ -33,6 +33,7 @@ use crate::route::{Route, Shape};
 /// Others may save the same name at the same time; this often they may be faster.
 const TRIES: usize = 8;
 
+const REVISION: [Arg; 1] = [Arg::one("revision", "This one, not the newest.")];
 pub(super) const YAML: &str = "application/yaml";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -51,14 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
             "A workflow; with `Accept: application/yaml` its text, byte for byte.",
             get,
         )
-        .args(
-            const {
-                &[Arg::one(
-                    "revision",
-                    "Not the newest revision, but this one.",
-                )]
-            },
-        )
+        .args(&REVISION)
         .answer(200, "The workflow.", Shape::json::<Full>())
         .answer(200, "Its text.", Shape::text(YAML)),
         Route::put(
