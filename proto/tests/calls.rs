@@ -227,7 +227,7 @@ async fn a_plugin_that_hangs_is_given_up_at_the_time_out() {
     );
 }
 
-/// Answers heartbeats with who asked, and swallows cache values.
+/// Answers heartbeats with who asked, and swallows cache values, whose bytes must all be the same.
 struct Recorder;
 
 #[tonic::async_trait]
@@ -256,7 +256,8 @@ impl Engine for Recorder {
         &self,
         request: Request<CacheSetRequest>,
     ) -> Result<CacheSetResponse, Status> {
-        let success = request.get_ref().value.iter().all(|byte| *byte == 0);
+        let value = &request.get_ref().value;
+        let success = value.iter().all(|byte| *byte == value[0]);
         Ok(CacheSetResponse { success })
     }
 }

@@ -323,22 +323,31 @@ fn value(arg: &Arg, given: &ArgMatches) -> String {
         .into_iter()
         .flatten()
         .map(|v| v.to_string_lossy().into_owned());
-    // JSON is YAML, and it needs no thought about quoting.
-    let quoted: Vec<String> = texts
-        .map(|text| serde_json::Value::from(text).to_string())
-        .collect();
+    let quoted: Vec<String> = texts.map(|text| quoted(&text)).collect();
     match arg.get_value_delimiter() {
         Some(_) => format!("[{}]", quoted.join(", ")),
         None => quoted.into_iter().next().unwrap_or_else(|| unset(arg)),
     }
 }
 
+/// JSON is YAML, and it needs no thought about quoting; but what cannot be seen, YAML takes only in its escaped form
+/// (`c-printable`).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    for c in serde_json::Value::from(text).to_string().chars() {
+        if c.is_control() || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}') {
+            quoted.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted
+}
+
 /// What holds where nothing is set.
 fn unset(arg: &Arg) -> String {
     match dev::data_folder(None) {
-        Ok(folder) if arg.get_id() == "data" => {
-            serde_json::Value::from(folder.to_string_lossy()).to_string()
-        }
+        Ok(folder) if arg.get_id() == "data" => quoted(&folder.to_string_lossy()),
         _ => "null".to_owned(),
     }
 }
@@ -373,5 +382,25 @@ fn root_key() -> String {
         format!("environment {ROOT_KEY} (hidden)")
     } else {
         "the file root.key in the folder of the data (hidden)".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_text_reads_back_from_yaml_whatever_is_in_it() {
+        let texts = [
+            "plain",
+            "with \"quotes\" and \\",
+            "line\nbreak\ttab",
+            "\u{7f}\u{85}\u{9b}",
+            "\u{feff}\u{ffff}\u{2028}é🙂",
+        ];
+        for text in texts {
+            let read: String = serde_saphyr::from_str(&quoted(text)).expect("it is YAML");
+            assert_eq!(read, text);
+        }
     }
 }

@@ -179,8 +179,8 @@ fn settings() -> Vec<u8> {
 }
 
 fn bodies() -> Vec<u8> {
-    let heads = streams(90, |id| frame(HEADERS, END_HEADERS, id, GET));
-    let parts = streams(90, |id| frame(DATA, 0, id, &[0; 16_000]));
+    let heads = streams(60, |id| frame(HEADERS, END_HEADERS, id, GET));
+    let parts = streams(60, |id| frame(DATA, 0, id, &[0; 16_000]));
     [heads, parts].concat()
 }
 
