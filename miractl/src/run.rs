@@ -138,7 +138,7 @@ Examples:
 pub(crate) struct ResolveCmd {
     /// The run: an id, an ending of it, @last or @last:WORKFLOW
     run: String,
-    /// The step that is in doubt; of an item of a fan-out, STEP[KEY] in quotes
+    /// The step that is in doubt; an item of a fan-out by its whole name, in quotes
     step: String,
     /// The change was made
     #[arg(long, group = "outcome")]
