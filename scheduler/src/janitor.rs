@@ -55,9 +55,7 @@ impl Janitor {
         let every = Duration::from_millis(self.config.janitor_every.millis());
         loop {
             sleep(every).await;
-            while self.round().await == Progress::More {
-                sleep(REST_MIN).await;
-            }
+            while self.round().await == Progress::More {}
         }
     }
 

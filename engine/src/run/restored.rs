@@ -121,7 +121,7 @@ impl Draft<'_> {
     pub(super) fn pass_over(&mut self, no: StepNo) {
         if self.may_have_been_made(no) {
             let message = "the run was stopped before this step was begun";
-            self.end_step(no, StepStatus::InDoubt, failure(Code::Cancelled, message));
+            self.end_step(no, StepStatus::Cancelled, failure(Code::Cancelled, message));
         } else {
             self.emit(Event::StepSkipped {
                 step: no,

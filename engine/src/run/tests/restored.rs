@@ -270,6 +270,9 @@ fn what_a_cancelled_run_had_not_begun_may_have_been_made_after_the_backup() {
         bench.restore();
         bench.cancel();
         assert_eq!(bench.status("a"), StepStatus::InDoubt, "{is_started}");
+        let told = bench.step("a").failure.as_ref().expect("why");
+        assert_eq!(told.code, "in_doubt", "{told:?}");
+        assert!(told.message.contains("after the backup"), "{told:?}");
         assert_ne!(bench.status("r"), StepStatus::InDoubt, "{is_started}");
         assert_eq!(bench.run_status(), RunStatus::Cancelled, "{is_started}");
     }
