@@ -11,7 +11,7 @@ use crate::config::ROOT_KEY;
 
 const OURS: &str = "MIRASTACK_";
 /// What agents and their SDKs read, and what builds and tests this program.
-const OF_OTHERS: [&str; 10] = [
+const OF_OTHERS: [&str; 11] = [
     "MIRASTACK_CACHE",
     "MIRASTACK_CHAOS",
     "MIRASTACK_ENGINE_",
@@ -22,9 +22,8 @@ const OF_OTHERS: [&str; 10] = [
     "MIRASTACK_SIEGE_",
     "MIRASTACK_STORE_TEST_",
     "MIRASTACK_TARGET_DIR",
+    "MIRASTACK_TEST_",
 ];
-/// The same of a test of this program.
-const OF_TESTS: &str = "MIRASTACK_TEST_";
 
 /// Refuses variables that no setting has.
 ///
@@ -66,8 +65,7 @@ fn unknown(command: &Command, given: impl Iterator<Item = (OsString, OsString)>)
 }
 
 fn is_of_others(name: &str) -> bool {
-    let mut others = OF_OTHERS.iter().chain([&OF_TESTS]);
-    others.any(|of| name.starts_with(of))
+    OF_OTHERS.iter().any(|of| name.starts_with(of))
 }
 
 /// Kubernetes gives each container the addresses of the services beside it, under their names, and one may be called
