@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::arg::no_argument;
 pub(crate) use crate::arg::{Arg, CURSOR_ARG, LIMIT_ARG};
 use crate::config::{Edge, std_time};
-use crate::hook::names_once;
 use crate::page::{no_cursor, read_cursor};
 use crate::problem::{Problem, Spot};
 use crate::room::{SMALL, Sender, Taken};
@@ -340,7 +339,7 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
 /// # Errors
 /// 400 when they are no JSON, 422 when they are another JSON, or a name stands twice in an object.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let read = names_once(body).and_then(|()| serde_json::from_slice(body));
+    let read = strict_json::check(body).and_then(|()| serde_json::from_slice(body));
     read.map_err(|error| {
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or(&text).to_owned();

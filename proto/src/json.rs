@@ -34,7 +34,6 @@ const LISTS: [&str; 2] = ["actions", "entries"];
 const PARAMS_WEIGHT_MAX: usize = 1024 * 1024;
 
 mod read;
-pub mod value;
 
 /// Bytes as base64, the form in which our own types have them.
 pub(crate) mod base64 {
@@ -223,7 +222,7 @@ pub fn native_info(mut info: InfoResponse) -> InfoResponse {
 }
 
 fn input_schema(action: &Action) -> Value {
-    let params = value::read(&action.input_params, PARAMS_WEIGHT_MAX).ok();
+    let params = strict_json::read_within(&action.input_params, PARAMS_WEIGHT_MAX).ok();
     let params: &[Value] = params
         .as_ref()
         .and_then(Value::as_array)

@@ -4,7 +4,7 @@ use engine::code::Code;
 use engine::event::Failure;
 use engine::job::Job;
 use engine::value::{INLINE_BYTES_MAX, Labels, Made, Trust, Value};
-use proto::json::value::{self, Unread};
+use strict_json::Unread;
 use store::Blobs;
 
 use crate::Masks;
@@ -43,7 +43,7 @@ pub(crate) async fn accept(
 fn made(job: &Job, text: &[u8], schema: &Output, masks: &Masks) -> Result<Made, Failure> {
     let action = &job.action.name;
     let mut json =
-        value::read(text, WEIGHT_MAX).map_err(|unread| unreadable(job, text, &unread))?;
+        strict_json::read_within(text, WEIGHT_MAX).map_err(|unread| unreadable(job, text, &unread))?;
     if let Some(schema) = schema.as_ref() {
         schema.validate(&json).map_err(|violations| {
             let told: Vec<String> = violations

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::hook::episode::Sighting;
-use crate::hook::{Occurrence, strict};
+use crate::hook::Occurrence;
 
 /// What is delivered.
 #[derive(Debug, Deserialize)]
@@ -73,7 +73,8 @@ impl Payload {
     /// # Errors
     /// What cannot be read.
     pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
-        serde_json::from_value(strict::json(body)?).map_err(|e| e.to_string())
+        let read = strict_json::read(body).and_then(serde_json::from_value);
+        read.map_err(|e| e.to_string())
     }
 
     /// What is said about each alert. Each one's own status counts; a delivery in which alerts were left out resolves

@@ -7,7 +7,7 @@ use engine::expression::{Expression, Scope, Type};
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value as Json, json};
 
-use crate::hook::{Occurrence, strict};
+use crate::hook::Occurrence;
 use crate::request::header;
 
 /// The event of a delivery: `id`, the headers that the hook lists, the body.
@@ -20,7 +20,7 @@ pub(crate) fn occurrence(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Occurrence, String> {
-    let body = strict::json(body)?;
+    let body = strict_json::read(body).map_err(|e| e.to_string())?;
     let shown: BTreeMap<&str, &str> = hook
         .headers
         .iter()

@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value as Json, json};
 
-use crate::hook::{Occurrence, strict};
+use crate::hook::Occurrence;
 use crate::request::header;
 
 const EVENT: HeaderName = HeaderName::from_static("x-github-event");
@@ -27,7 +27,7 @@ pub(crate) fn occurrence(headers: &HeaderMap, body: &[u8]) -> Result<Occurrence,
         return Err(why.to_owned());
     }
     let (kind, delivery) = (word(headers, &EVENT)?, word(headers, &DELIVERY)?);
-    let body = strict::json(body)?;
+    let body = strict_json::read(body).map_err(|e| e.to_string())?;
     if !body.is_object() {
         return Err("a JSON object is expected".to_owned());
     }

@@ -10,7 +10,6 @@ pub(crate) mod generic;
 pub(crate) mod github;
 pub(crate) mod rate;
 pub(crate) mod settle;
-mod strict;
 pub(crate) mod trigger;
 pub(crate) mod verify;
 
@@ -19,8 +18,6 @@ use std::sync::{Mutex, PoisonError};
 
 use engine::id::RunId;
 use serde_json::Value as Json;
-
-pub(crate) use strict::names_once;
 
 /// So many runs are remembered as created.
 const KNOWN_MAX: usize = 100_000;

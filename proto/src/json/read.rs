@@ -13,7 +13,6 @@ use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::value::twice;
 use super::{CACHE_FIELD, JSON_FIELDS, LISTS, json_text, text};
 use crate::wire::Dialect;
 
@@ -196,7 +195,7 @@ impl<'de> Visitor<'de> for Piece<'_> {
         while let Some(name) = entries.next_key::<String>()? {
             self.to.count()?;
             if names.contains(&name) {
-                return Err(twice(&name));
+                return Err(strict_json::twice(&name));
             }
             let before = self.to.text.len();
             if before > begin {

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-
-use crate::json::value::weight;
+use strict_json::weight;
 
 use super::{
     Action, Kind, Manifest, ManifestError, OrInvalid, Permission, Setting, SettingType, v1,

@@ -19,7 +19,6 @@ use engine::registry;
 use engine::schema::Schema;
 use engine::time::Timestamp;
 use futures::stream::{FuturesUnordered, StreamExt};
-use proto::json::value;
 use proto::v1::{CallPluginRequest, CallPluginResponse, TimeRange};
 use serde_json::{Map, Value as Json};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -198,7 +197,7 @@ fn wanted(asked: &CallPluginRequest) -> Result<(ActionName, Json), Status> {
     let bad = |why: &str| Status::invalid_argument(format!("the parameters {why}"));
     let mut params: Map<String, Json> = match &*asked.params_json {
         [] => Map::new(),
-        json => match value::read(json, ASKED_WEIGHT_MAX) {
+        json => match strict_json::read_within(json, ASKED_WEIGHT_MAX) {
             Ok(Json::Object(params)) => params,
             Ok(_) => return Err(bad("are no JSON object")),
             Err(why) => return Err(bad(&format!("cannot be taken: {why}"))),
@@ -290,7 +289,7 @@ fn told(action: &Action, result: CallResult) -> CallPluginResponse {
 }
 
 fn as_declared(action: &Action, output: &[u8]) -> Result<(), String> {
-    let result = value::read(output, WEIGHT_MAX);
+    let result = strict_json::read_within(output, WEIGHT_MAX);
     let result = result.map_err(|why| format!("the result cannot be taken: {why}"))?;
     action
         .output

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use engine::id::RunId;
-use proto::json::value;
 use proto::v1::LogEventRequest;
 use serde_json::{Map, Value as Json};
 use tracing::debug;
@@ -40,7 +39,7 @@ pub(super) enum Data<'a> {
 
 impl<'a> Data<'a> {
     pub(super) fn of(line: &'a LogEventRequest) -> Self {
-        match value::read(&line.data_json, ASKED_WEIGHT_MAX) {
+        match strict_json::read_within(&line.data_json, ASKED_WEIGHT_MAX) {
             Ok(Json::Object(fields)) => Self::Fields(fields),
             Ok(_) | Err(_) => Self::Text(&line.data_json),
         }

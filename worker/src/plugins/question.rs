@@ -11,7 +11,6 @@ use engine::event::{ApprovalState, Event};
 use engine::job::{Answer, Word, call_digest};
 use engine::principal::Permission;
 use engine::question::{BlastRadius, Words};
-use proto::json::value;
 use proto::manifest::Permission as Level;
 use proto::v1::{self, RequestApprovalRequest, RequestApprovalResponse};
 use serde_json::{Map, Value as Json};
@@ -182,7 +181,7 @@ fn context(launch: &Launch, json: &Bytes) -> Result<Option<String>, Status> {
         return Ok(None);
     }
     let context = launch.clean_json(json.clone());
-    let context = value::read(&context, ASKED_WEIGHT_MAX)
+    let context = strict_json::read_within(&context, ASKED_WEIGHT_MAX)
         .map_err(|why| Status::invalid_argument(format!("the context cannot be taken: {why}")))?;
     let is_empty = context.is_null() || context.as_object().is_some_and(Map::is_empty);
     Ok((!is_empty).then(|| visible(context).to_string()))

@@ -1,6 +1,9 @@
-//! JSON from outside, made a value: what it will weigh is known before, and a name that stands twice in an object is
-//! refused, for two readers would read two values.
+//! JSON from outside: a name that stands twice in an object is refused, for two readers would read two values, and what
+//! the values will take in memory is known before they are made.
+//!
+//! A leaf, for both who read what strangers write: the gateway its bodies, the worker what plugins say.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -25,17 +28,32 @@ pub enum Unread {
     Wrong(#[from] serde_json::Error),
 }
 
+/// Reads a text.
+///
+/// # Errors
+/// It is no JSON, or a name stands twice in an object.
+pub fn read(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(text).map(|Strict(value)| value)
+}
+
 /// Reads a text whose values weigh at most so much.
 ///
 /// # Errors
 /// [`Unread`].
-pub fn read(text: &[u8], most: usize) -> Result<Value, Unread> {
+pub fn read_within(text: &[u8], most: usize) -> Result<Value, Unread> {
     let weight = weight(text);
     if weight > most {
         return Err(Unread::Heavy { weight, most });
     }
-    let Strict(value) = serde_json::from_slice(text)?;
-    Ok(value)
+    Ok(read(text)?)
+}
+
+/// Reads a text and keeps nothing of it.
+///
+/// # Errors
+/// It is no JSON, or a name stands twice in an object.
+pub fn check(text: &[u8]) -> serde_json::Result<()> {
+    serde_json::from_slice(text).map(|Seen| ())
 }
 
 /// What the values of a text take in memory, in bytes, as an upper estimate: a small object is a node of a tree with
@@ -78,7 +96,7 @@ pub fn weight(text: &[u8]) -> usize {
 }
 
 /// That a name stands in an object twice.
-pub(super) fn twice<E: Error>(name: &str) -> E {
+pub fn twice<E: Error>(name: &str) -> E {
     E::custom(format_args!("{name:?} stands there twice"))
 }
 
@@ -149,6 +167,66 @@ impl<'de> Visitor<'de> for Anything {
     }
 }
 
+/// A value that was looked at.
+struct Seen;
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Looking)
+    }
+}
+
+struct Looking;
+
+impl<'de> Visitor<'de> for Looking {
+    type Value = Seen;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Seen, E> {
+        Ok(Seen)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Seen, A::Error> {
+        while let Some(Seen) = items.next_element()? {}
+        Ok(Seen)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Seen, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            if names.contains(&name) {
+                return Err(twice(&name));
+            }
+            names.insert(name);
+            let Seen = entries.next_value()?;
+        }
+        Ok(Seen)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,31 +238,33 @@ mod tests {
         let text =
             r#"{"a": [null, true, -1, 18446744073709551615, 1.5, "x\u00e9", {}], "b": {"a": 1}}"#;
         let value: Value = serde_json::from_str(text).expect("JSON");
-        assert_eq!(read(text.as_bytes(), MOST).expect("JSON"), value);
+        assert_eq!(read_within(text.as_bytes(), MOST).expect("JSON"), value);
     }
 
     #[test]
     fn a_name_that_stands_twice_is_refused_however_it_is_written() {
         for text in [r#"{"a": 1, "a": 1}"#, r#"[{"b": {"a": 1, "\u0061": 2}}]"#] {
-            let told = read(text.as_bytes(), MOST).expect_err("twice").to_string();
+            let told = read_within(text.as_bytes(), MOST).expect_err("twice").to_string();
             assert!(
                 told.starts_with("\"a\" stands there twice at line 1"),
                 "{told}"
             );
+            let looked = check(text.as_bytes()).expect_err("twice");
+            assert_eq!(looked.to_string(), told);
         }
     }
 
     #[test]
     fn what_would_weigh_too_much_is_not_read() {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(2_000));
-        let told = read(text.as_bytes(), MOST).expect_err("heavy").to_string();
+        let told = read_within(text.as_bytes(), MOST).expect_err("heavy").to_string();
         assert_eq!(
             told,
             "its values would take some 1 MiB of memory, and 1 are the limit"
         );
-        assert!(read(text.as_bytes(), 2 * MOST).is_ok());
+        assert!(read_within(text.as_bytes(), 2 * MOST).is_ok());
         let deep = "[".repeat(2 * MOST);
-        let told = read(deep.as_bytes(), 9 * MOST)
+        let told = read_within(deep.as_bytes(), 9 * MOST)
             .expect_err("deep")
             .to_string();
         assert!(told.starts_with("recursion limit exceeded"), "{told}");
