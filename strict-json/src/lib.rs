@@ -244,7 +244,9 @@ mod tests {
     #[test]
     fn a_name_that_stands_twice_is_refused_however_it_is_written() {
         for text in [r#"{"a": 1, "a": 1}"#, r#"[{"b": {"a": 1, "\u0061": 2}}]"#] {
-            let told = read_within(text.as_bytes(), MOST).expect_err("twice").to_string();
+            let told = read_within(text.as_bytes(), MOST)
+                .expect_err("twice")
+                .to_string();
             assert!(
                 told.starts_with("\"a\" stands there twice at line 1"),
                 "{told}"
@@ -257,7 +259,9 @@ mod tests {
     #[test]
     fn what_would_weigh_too_much_is_not_read() {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(2_000));
-        let told = read_within(text.as_bytes(), MOST).expect_err("heavy").to_string();
+        let told = read_within(text.as_bytes(), MOST)
+            .expect_err("heavy")
+            .to_string();
         assert_eq!(
             told,
             "its values would take some 1 MiB of memory, and 1 are the limit"

@@ -4,8 +4,8 @@ use engine::code::Code;
 use engine::event::Failure;
 use engine::job::Job;
 use engine::value::{INLINE_BYTES_MAX, Labels, Made, Trust, Value};
-use strict_json::Unread;
 use store::Blobs;
+use strict_json::Unread;
 
 use crate::Masks;
 use crate::failure::{self, patiently};
@@ -42,8 +42,8 @@ pub(crate) async fn accept(
 /// The same before it is stored. What it is made from takes much memory, and is gone before anything is waited for.
 fn made(job: &Job, text: &[u8], schema: &Output, masks: &Masks) -> Result<Made, Failure> {
     let action = &job.action.name;
-    let mut json =
-        strict_json::read_within(text, WEIGHT_MAX).map_err(|unread| unreadable(job, text, &unread))?;
+    let mut json = strict_json::read_within(text, WEIGHT_MAX)
+        .map_err(|unread| unreadable(job, text, &unread))?;
     if let Some(schema) = schema.as_ref() {
         schema.validate(&json).map_err(|violations| {
             let told: Vec<String> = violations

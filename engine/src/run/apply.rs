@@ -228,6 +228,7 @@ impl<S: Steps> State<S> {
             s.status = StepStatus::Running;
             s.at = At::Prepared;
             s.unknown_since = None;
+            (s.lost, s.vague_lookups) = (0, 0);
             s.sure_after = restores;
         });
     }

@@ -128,6 +128,7 @@ impl<S: Steps> State<S> {
             } else if let At::Settlement { .. } = s.at {
                 (s.unknown_since, s.unknown_wait) = (Some(when), wait);
             } else {
+                s.lost = 0;
                 s.vague_lookups += 1;
             }
             s.at = At::Settlement { at: when };

@@ -10,8 +10,8 @@ use engine::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::hook::episode::Sighting;
 use crate::hook::Occurrence;
+use crate::hook::episode::Sighting;
 
 /// What is delivered.
 #[derive(Debug, Deserialize)]

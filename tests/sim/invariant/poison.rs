@@ -34,7 +34,12 @@ impl Invariant for Poison {
                 } => {
                     *self.lost.entry((record.key.clone(), *step)).or_default() += 1;
                 }
-                Event::AttemptFailed { step, .. } => {
+                // A look-up that was answered, with a reason to look again, did not stop its worker; and after a person's
+                // word it begins anew.
+                Event::SettlementScheduled { step, .. } if record.cause.command == "Report" => {
+                    self.lost.remove(&(record.key.clone(), *step));
+                }
+                Event::AttemptFailed { step, .. } | Event::StepResolved { step, .. } => {
                     self.lost.remove(&(record.key.clone(), *step));
                 }
                 Event::AttemptDispatched { step, .. } | Event::LookUpDispatched { step, .. } => {

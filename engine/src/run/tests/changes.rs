@@ -279,6 +279,69 @@ fn look_ups_that_cannot_tell_end_with_a_person() {
     assert!((60_000..70_000).contains(&took), "{took} ms");
 }
 
+/// A call whose outcome is not known and is being looked up.
+fn looked_up() -> Bench {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    bench.wake();
+    bench
+}
+
+fn cannot_tell(bench: &mut Bench) {
+    let reason = "down".to_owned();
+    bench
+        .report("a", Outcome::LookedUpUnknown { reason })
+        .expect("it is looked up");
+    bench.later(60_000);
+}
+
+#[test]
+fn look_ups_between_which_one_was_answered_were_not_lost_in_a_row() {
+    let mut bench = looked_up();
+    for _ in 0..4 {
+        bench.lose("a", true, false).expect("current");
+    }
+    cannot_tell(&mut bench);
+    for lost in 1..=5 {
+        assert_eq!(bench.status("a"), StepStatus::Running, "before {lost}");
+        bench.lose("a", true, false).expect("current");
+    }
+    assert_eq!(bench.status("a"), StepStatus::InDoubt);
+}
+
+#[test]
+fn after_a_persons_word_it_is_looked_up_as_if_nothing_had_been_lost_before() {
+    let lost = |bench: &mut Bench| {
+        for _ in 0..5 {
+            bench.lose("a", true, false).expect("current");
+        }
+    };
+    let unknown = |bench: &mut Bench| {
+        for _ in 0..7 {
+            cannot_tell(bench);
+        }
+    };
+    for in_vain in [lost, unknown] {
+        let mut bench = looked_up();
+        in_vain(&mut bench);
+        assert_eq!(bench.status("a"), StepStatus::InDoubt);
+        bench.must(Command::Resolve {
+            step: "a".to_owned(),
+            done: false,
+            output: None,
+            comment: "looked".to_owned(),
+            who: principal("erik"),
+            attempt: None,
+        });
+        bench.begin("a").expect("a grant of its own");
+        bench.lose("a", true, true).expect("current");
+        bench.wake();
+        assert_eq!(bench.owed(), ["a"], "it is looked up");
+        bench.lose("a", true, false).expect("current");
+        assert_eq!(bench.owed(), ["a"], "and once more");
+    }
+}
+
 #[test]
 fn an_idempotent_change_is_repeated_with_its_key() {
     let mut bench = granted("put");
