@@ -5,11 +5,13 @@
 //!
 //! Start reading at [`port`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub mod clock;
+pub mod cluster;
 pub mod conformance;
 pub mod embedded;
+mod history;
 pub mod port;
 pub mod seal;
 pub mod view;
@@ -58,4 +60,9 @@ pub enum Error {
     /// What is stored is damaged.
     #[error("damaged: {0}")]
     Corrupt(String),
+}
+
+/// The lock, also when a thread panicked while holding it: what is behind these locks is whole at each step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

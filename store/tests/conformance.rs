@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use engine::id::RunKey;
 use rusqlite::{Connection, params};
 use store::conformance::broken::every_defect;
@@ -14,18 +15,18 @@ use tempfile::TempDir;
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn the_inline_form_keeps_every_promise() {
-    check(inline).await;
+    check(async || inline()).await;
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn the_inline_form_in_a_folder_keeps_every_promise() {
-    check(inline_in_folder).await;
+    check(async || inline_in_folder()).await;
 }
 
 /// Time is not paused here: the committing thread is outside of the runtime.
 #[tokio::test(flavor = "current_thread")]
 async fn the_threaded_form_keeps_every_promise() {
-    check(threaded).await;
+    check(async || threaded()).await;
 }
 
 #[tokio::test(flavor = "current_thread", start_paused = true)]
@@ -114,8 +115,9 @@ struct Ours {
     random: Arc<CountingRandom>,
 }
 
+#[async_trait(?Send)]
 impl Hands for Ours {
-    fn restart(&mut self) -> Backend {
+    async fn restart(&mut self) -> Backend {
         // Another process draws other numbers.
         store::clock::Random::bits(&*self.random);
         let mut options = options(&self.clock);

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod schemathesis;
 mod serve;
+pub mod shared;
 pub mod siege;
 pub mod story;
 pub mod tamper;

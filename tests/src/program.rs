@@ -51,6 +51,29 @@ pub fn on_path(names: &[&str]) -> Result<PathBuf> {
     }
 }
 
+/// A server that many processes share: as scripts/servers has built it, or as it is on PATH.
+///
+/// # Errors
+/// It is in neither place.
+pub fn shared(name: &str) -> Result<PathBuf> {
+    let built = cache()?.join("servers").join(name);
+    if built.is_file() {
+        return Ok(built);
+    }
+    on_path(&[name])
+}
+
+/// Where the scripts put what they fetch.
+fn cache() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("MIRASTACK_CACHE") {
+        return Ok(folder.into());
+    }
+    let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = folder.or_else(home).context("there is no HOME")?;
+    Ok(folder.join("mirastack"))
+}
+
 /// A command that sees nothing of the caller's environment but PATH and the folder for temporary files: a test must not
 /// depend on the settings of whoever runs it, nor change theirs.
 #[must_use]
@@ -98,7 +121,11 @@ fn is_taken(error: &anyhow::Error) -> bool {
 /// A free port is taken by somebody else once in thousands of starts.
 const TRIES: usize = 3;
 
-fn free_address() -> Result<SocketAddr> {
+/// An address that nobody listened at just now.
+///
+/// # Errors
+/// There is none.
+pub fn free_address() -> Result<SocketAddr> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding any loopback port")?;
     Ok(listener.local_addr()?)

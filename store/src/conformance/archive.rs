@@ -97,7 +97,7 @@ async fn an_archived_run_takes_no_append(mut world: World) -> Verdict {
         let (born, events) = &run.records[0];
         refused!(Conflict, journal.append(born, events).await);
         same!(numbers(&journal.read(&run.key, 0).await?), [1, 2, 3]);
-        world.restart();
+        world.restart().await;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn archiving_again_changes_nothing(world: World) -> Verdict {
 async fn archived_runs_survive_a_restart(mut world: World) -> Verdict {
     let keys = ended(&world.backend, &[1]).await?;
     world.backend.archive.archive(&keys).await?;
-    world.restart();
+    world.restart().await;
     same!(
         numbers(&world.backend.journal.read(&keys[0], 0).await?),
         [1, 2, 3]
@@ -236,7 +236,7 @@ async fn a_removed_run_is_gone(mut world: World) -> Verdict {
             number: 0,
         };
         none!(backend.archive.expired(all, 10).await?);
-        world.restart();
+        world.restart().await;
     }
     Ok(())
 }
@@ -257,7 +257,7 @@ async fn a_removed_run_is_never_created_again(mut world: World) -> Verdict {
             world.backend.journal.read(&run.key, 0).await?.is_empty(),
             "it lives"
         );
-        world.restart();
+        world.restart().await;
     }
     Ok(())
 }

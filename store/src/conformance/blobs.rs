@@ -74,7 +74,7 @@ async fn a_blob_is_what_its_digest_says(world: World) -> Verdict {
 
 async fn blobs_survive_a_restart(mut world: World) -> Verdict {
     let digest = put(&world, &key(1), b"x").await?;
-    world.restart();
+    world.restart().await;
     same!(
         world.backend.blobs.get(&key(1), digest).await?,
         Some(b"x".to_vec())

@@ -78,7 +78,7 @@ async fn a_damaged_head_is_noticed_at_the_start(mut world: World) -> Verdict {
 }
 
 async fn must_be_damaged(world: &mut World, run: &Sample) -> Verdict {
-    world.restart();
+    world.restart().await;
     let open = world.backend.journal.open_runs(Shard(0)).await?.runs;
     let found: Vec<_> = open.iter().filter(|open| open.key == run.key).collect();
     must!(
@@ -97,7 +97,7 @@ async fn damage_harms_no_other_run(mut world: World) -> Verdict {
     if !done {
         return Ok(());
     }
-    world.restart();
+    world.restart().await;
     let journal = &world.backend.journal;
     let open = journal.open_runs(Shard(0)).await?.runs;
     let whole: Vec<_> = open.iter().filter(|run| run.summary.is_ok()).collect();

@@ -133,7 +133,7 @@ async fn a_sequence_is_never_used_twice(mut world: World) -> Verdict {
     send(&world.backend, &[1]).await?;
     let first = receive(&world.backend, 0).await?[0].0;
     world.backend.inbox.settle(SHARD, &[first]).await?;
-    world.restart();
+    world.restart().await;
     send(&world.backend, &[2]).await?;
     same!(
         messages(&receive(&world.backend, first).await?),
@@ -145,7 +145,7 @@ async fn a_sequence_is_never_used_twice(mut world: World) -> Verdict {
 async fn messages_survive_a_restart(mut world: World) -> Verdict {
     send(&world.backend, &[1, 2]).await?;
     let before = receive(&world.backend, 0).await?;
-    world.restart();
+    world.restart().await;
     same!(receive(&world.backend, 0).await?, before);
     send(&world.backend, &[1]).await?;
     same!(receive(&world.backend, 0).await?, before);
@@ -156,7 +156,7 @@ async fn settling_survives_a_restart(mut world: World) -> Verdict {
     send(&world.backend, &[1, 2]).await?;
     let before = receive(&world.backend, 0).await?;
     world.backend.inbox.settle(SHARD, &[before[0].0]).await?;
-    world.restart();
+    world.restart().await;
     same!(receive(&world.backend, 0).await?, before[1..]);
     Ok(())
 }

@@ -184,7 +184,7 @@ async fn a_queue_tells_what_has_left_it(world: World) -> Verdict {
 
 async fn a_queue_that_was_lost_is_another(mut world: World) -> Verdict {
     let before = world.backend.jobs.offer(POOL, jobs(0..1)).await?;
-    world.restart();
+    world.restart().await;
     let port = &world.backend.jobs;
     let queue = port.queue(POOL).await?;
     must!(

@@ -199,7 +199,7 @@ async fn journals_survive_a_restart(mut world: World) -> Verdict {
     );
     store(&world.backend, &ended).await?;
     store(&world.backend, &open).await?;
-    world.restart();
+    world.restart().await;
     let journal = &world.backend.journal;
     same!(numbers(&journal.read(&ended.key, 0).await?), [1, 2, 3]);
     open.start();
@@ -234,7 +234,7 @@ async fn open_runs_are_all_that_have_not_ended(mut world: World) -> Verdict {
         let mut keys: Vec<RunKey> = open.runs.into_iter().map(|run| run.key).collect();
         keys.sort();
         same!(keys, expected);
-        world.restart();
+        world.restart().await;
     }
     Ok(())
 }
@@ -243,7 +243,7 @@ async fn open_runs_tell_the_last_record(mut world: World) -> Verdict {
     let mut run = Sample::born(&Birth::number(1));
     run.start().next(RunStatus::Waiting, Vec::new());
     store(&world.backend, &run).await?;
-    world.restart();
+    world.restart().await;
     let open = world.backend.journal.open_runs(Shard(0)).await?;
     must!(open.runs.len() == 1, "{open:?}");
     same!(open.runs[0].n, 3);
@@ -369,7 +369,7 @@ async fn open_runs_and_new_runs_together_have_every_run(mut world: World) -> Ver
     for number in 0..3 {
         store(&world.backend, &Sample::born(&Birth::number(number))).await?;
     }
-    world.restart();
+    world.restart().await;
     let journal = &world.backend.journal;
     let open = journal.open_runs(Shard(0)).await?;
     store(&world.backend, &Sample::born(&Birth::number(3))).await?;

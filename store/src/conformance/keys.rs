@@ -147,7 +147,7 @@ async fn a_revision_is_never_used_twice(mut world: World) -> Verdict {
     let old = there(&world, "k").await?;
     world.clock.pass(1_000);
     world.backend.keys.sweep(world.clock.now(), 10).await?;
-    world.restart();
+    world.restart().await;
     create(&world, "k", b"new", 1_000).await?;
     let put = world
         .backend
@@ -188,7 +188,7 @@ async fn a_key_is_its_tenants(world: World) -> Verdict {
 async fn keys_survive_a_restart(mut world: World) -> Verdict {
     create(&world, "k", b"x", 9_000).await?;
     let before = there(&world, "k").await?;
-    world.restart();
+    world.restart().await;
     same!(there(&world, "k").await?, before);
     refused!(Conflict, create(&world, "k", b"y", 9_000).await);
     world

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use engine::digest::Digest;
 use engine::id::RunKey;
 use engine::time::Timestamp;
@@ -48,9 +49,10 @@ pub struct World {
 }
 
 /// What can be done to a backend from outside.
-pub trait Hands: Send {
+#[async_trait(?Send)]
+pub trait Hands {
     /// Ends it as a crash would and opens the same data again.
-    fn restart(&mut self) -> Backend;
+    async fn restart(&mut self) -> Backend;
 
     /// Damages what is stored behind the backend's back. Answers whether that can be done.
     fn damage(&mut self, what: &Damage) -> bool;
@@ -93,8 +95,8 @@ impl World {
     }
 
     /// Ends the backend as a crash would and opens the same data again.
-    pub fn restart(&mut self) {
-        let backend = self.hands.restart();
+    pub async fn restart(&mut self) {
+        let backend = self.hands.restart().await;
         self.backend = match self.wrap {
             Some(wrap) => wrap(backend),
             None => backend,
@@ -202,10 +204,10 @@ pub fn every_case() -> Vec<Case> {
 ///
 /// # Panics
 /// With the list of the cases that failed.
-pub async fn check(make: impl Fn() -> World) {
+pub async fn check(make: impl AsyncFn() -> World) {
     let mut failed = Vec::new();
     for case in every_case() {
-        if let Err(Broken(what)) = case.run(make()).await {
+        if let Err(Broken(what)) = case.run(make().await).await {
             failed.push(format!("{}: {what}", case.name));
         }
     }

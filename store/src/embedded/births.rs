@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use engine::id::Shard;
 use tokio::sync::watch;
 
-use super::core::lock;
+use crate::lock;
 use crate::port::NewRun;
 
 /// Creations that are kept for a shard. An owner that is further behind reads them from the file.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use engine::id::Shard;
 use rusqlite::Connection;
@@ -13,12 +13,13 @@ use super::births::Births;
 use super::commit::{Task, Work, Writer};
 use super::counters::Counters;
 use super::fault::{Fault, reading};
-use super::history::History;
 use super::live::Topics;
 use super::options::Options;
 use super::room::Full;
 use super::schema;
 use crate::Error;
+use crate::history::History;
+use crate::lock;
 
 /// Readers at work at the same time; more wait. A long list must not keep a single run from being shown.
 const READERS: usize = 4;
@@ -247,11 +248,6 @@ fn one_state<T>(
 ) -> Result<T, Error> {
     let transaction = conn.unchecked_transaction().map_err(|e| reading(&e))?;
     read(&transaction).map_err(Error::from)
-}
-
-/// The lock, also when a thread panicked while holding it: what is behind these locks is whole at each step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn closed() -> Error {

@@ -9,9 +9,9 @@ use engine::id::Shard;
 use engine::job::{Answer, Job, Word};
 use tokio::sync::{Notify, oneshot};
 
-use super::core::lock;
 use crate::Error;
 use crate::clock::Random;
+use crate::lock;
 use crate::port::{Heard, Jobs, Offered, Queue};
 
 /// Jobs that may be queued in one pool, and words for one shard; more are refused. The owner's backlog stays in the

@@ -10,7 +10,7 @@ use engine::id::RunKey;
 use engine::record::Record;
 use tokio::sync::broadcast;
 
-use super::core::lock;
+use crate::lock;
 use crate::port::{Live, News, Subscription, Topic};
 
 /// News that a slow listener may be behind; over it, it misses the oldest. There is room for all of them from the start,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine::time::Timestamp;
 
-use super::core::lock;
 use crate::Error;
 use crate::clock::Clock;
+use crate::lock;
 use crate::port::Memory;
 
 /// What an entry costs beside its bytes.

@@ -19,7 +19,6 @@ mod counters;
 mod fault;
 mod folder;
 mod heads;
-mod history;
 mod inbox;
 mod jobs;
 mod journal;
@@ -47,7 +46,7 @@ use tokio::sync::mpsc;
 pub use self::backup::{About, BackupError, back_up};
 use self::commit::{Writer, identity_of};
 use self::committer::QUEUE;
-use self::core::{Core, Known, Writing, lock};
+use self::core::{Core, Known, Writing};
 use self::folder::Folder;
 use self::heads::Heads;
 pub use self::kept::{Again, Kept};
@@ -56,7 +55,7 @@ pub use self::restore::Restoring;
 use self::room::Full;
 pub use self::room::Room;
 use self::views::Lag;
-use crate::{Backend, Jobs, Memory};
+use crate::{Backend, Jobs, Memory, lock};
 
 /// The backend of one machine.
 #[derive(Debug)]

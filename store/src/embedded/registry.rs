@@ -68,15 +68,7 @@ impl Registry for Definitions {
     }
 
     async fn watch(&self, prefix: &str, revision: u64) -> Result<Vec<Change>, Error> {
-        loop {
-            let mut told = self.0.history.follow();
-            let found = self.0.history.after(prefix, revision);
-            if !found.is_empty() {
-                return Ok(found);
-            }
-            // Its sender lives as long as the store.
-            let _ = self.0.wait(told.changed()).await?;
-        }
+        self.0.wait(self.0.history.wait(prefix, revision)).await
     }
 }
 

@@ -339,7 +339,7 @@ async fn approvals_survive_archiving_and_a_restart(mut world: World) -> Verdict 
         .archive
         .archive(std::slice::from_ref(&run.key))
         .await?;
-    world.restart();
+    world.restart().await;
     same!(all(&world).await?, before);
     world.backend.archive.remove(&[run.key]).await?;
     none!(all(&world).await?);

@@ -168,7 +168,7 @@ async fn deliveries_are_those_of_the_hook(world: World) -> Verdict {
 async fn deliveries_with_runs_survive_a_restart(mut world: World) -> Verdict {
     let run = Sample::born(&by(1, 1));
     store(&world.backend, &run).await?;
-    world.restart();
+    world.restart().await;
     let found = list(&world, "alerts").await?;
     must!(
         found.contains(&delivery(1, DeliveryOutcome::Accepted, vec![run.key.run])),

@@ -612,7 +612,7 @@ async fn lists_of_runs_survive_a_restart(mut world: World) -> Verdict {
     let before = list(&world, &RunFilter::default(), &first(100))
         .await?
         .items;
-    world.restart();
+    world.restart().await;
     same!(ids(&before), ids(&rows));
     same!(
         list(&world, &RunFilter::default(), &first(100))

@@ -22,9 +22,10 @@ use self::deliveries::Ring;
 pub(super) use self::lag::{Lag, Late};
 pub(super) use self::write::{approvals, removed};
 use super::commit::Writer;
-use super::core::{Core, lock};
+use super::core::Core;
 use super::fault::{Fault, is_bad_value};
 use crate::Error;
+use crate::lock;
 use crate::port::{ApprovalFilter, ApprovalRow, Delivery, Page, Paged, RunFilter, RunRow, Views};
 
 /// Rows in one part of a list.

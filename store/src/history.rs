@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::watch;
 
-use super::core::lock;
+use crate::lock;
 use crate::port::Change;
 
 /// Changes that are kept. Who is further behind lists again.
@@ -14,7 +14,7 @@ const KEPT: usize = 4_096;
 const BYTES_KEPT: usize = 32 * 1024 * 1024;
 
 /// The last changes of the registry, over all keys.
-pub(super) struct History {
+pub(crate) struct History {
     ring: Mutex<Ring>,
     told: watch::Sender<()>,
 }
@@ -29,27 +29,28 @@ struct Ring {
 
 impl History {
     /// What happened up to revision `since` is not known.
-    pub(super) fn new(since: u64) -> Self {
+    pub(crate) fn new(since: u64) -> Self {
         Self {
-            ring: Mutex::new(Ring {
-                since,
-                newest: since,
-                kept: VecDeque::new(),
-                bytes: 0,
-            }),
+            ring: Mutex::new(Ring::from(since)),
             told: watch::Sender::new(()),
         }
     }
 
     /// Keeps a change and wakes who watches. In the order of revisions.
-    pub(super) fn tell(&self, change: Change) {
+    pub(crate) fn tell(&self, change: Change) {
         let (_, revision) = describe(&change);
         lock(&self.ring).push(change, revision);
         self.told.send_replace(());
     }
 
+    /// Nothing that happened up to `revision` is known any more.
+    pub(crate) fn forget(&self, revision: u64) {
+        *lock(&self.ring) = Ring::from(revision);
+        self.told.send_replace(());
+    }
+
     /// The changes of keys that begin with `prefix` after `revision`.
-    pub(super) fn after(&self, prefix: &str, revision: u64) -> Vec<Change> {
+    fn after(&self, prefix: &str, revision: u64) -> Vec<Change> {
         let ring = lock(&self.ring);
         if revision < ring.since {
             let revision = ring.newest;
@@ -63,13 +64,31 @@ impl History {
             .collect()
     }
 
-    /// Tells of each change.
-    pub(super) fn follow(&self) -> watch::Receiver<()> {
-        self.told.subscribe()
+    /// The changes of keys that begin with `prefix` after `revision`, as soon as there are some.
+    pub(crate) async fn wait(&self, prefix: &str, revision: u64) -> Vec<Change> {
+        let mut told = self.told.subscribe();
+        loop {
+            told.mark_unchanged();
+            let found = self.after(prefix, revision);
+            if !found.is_empty() {
+                return found;
+            }
+            // Its sender lives in `self`.
+            let _ = told.changed().await;
+        }
     }
 }
 
 impl Ring {
+    fn from(since: u64) -> Self {
+        Self {
+            since,
+            newest: since,
+            kept: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
     fn push(&mut self, change: Change, revision: u64) {
         self.newest = revision;
         self.bytes += weight(&change);
