@@ -39,7 +39,7 @@ const TESTS: &str = "mirastack-tests";
 const FUZZ: &str = "mirastack-fuzz";
 
 /// What only some may use: the beginning of a crate's name, who may, why nobody else.
-const RESERVED: [(&str, &[&str], &str); 4] = [
+const RESERVED: [(&str, &[&str], &str); 3] = [
     (
         "rusqlite",
         &["store", "loadtest", TESTS, FUZZ],
@@ -47,7 +47,6 @@ const RESERVED: [(&str, &[&str], &str); 4] = [
     ),
     ("async-nats", &["store"], "only store/cluster knows NATS"),
     ("redis", &["store"], "only store/cluster knows Valkey"),
-    ("etcd-client", &["store"], "only store/cluster knows etcd"),
 ];
 
 /// Beginnings of names of crates that wait, draw random numbers, do I/O or log.
