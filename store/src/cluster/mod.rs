@@ -7,6 +7,7 @@ pub mod registry;
 
 #[expect(
     unreachable_pub,
+    clippy::enum_variant_names,
     reason = "generated from store/proto/etcd.proto, which holds the documentation"
 )]
 mod etcd {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -56,13 +56,8 @@ pub struct Definitions {
     kv: KvClient<Channel>,
     root: String,
     history: Arc<History>,
-    follower: AbortHandle,
-}
-
-impl Drop for Definitions {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
+    /// Ends with it.
+    _follower: JoinSet<()>,
 }
 
 impl Definitions {
@@ -82,12 +77,13 @@ impl Definitions {
             history: Arc::clone(&history),
             newest: since,
         };
-        let follower = tokio::spawn(follower.run()).abort_handle();
+        let mut following = JoinSet::new();
+        following.spawn(follower.run());
         Ok(Self {
             kv,
             root,
             history,
-            follower,
+            _follower: following,
         })
     }
 
