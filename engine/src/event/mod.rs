@@ -215,6 +215,10 @@ pub enum Event {
         /// Not before.
         #[n(1)]
         at: Timestamp,
+        /// A look-up found that it was not made, too early to be believed.
+        #[n(2)]
+        #[cbor(default)]
+        early: bool,
     },
     /// A look-up by idempotency key is for a worker to take.
     #[n(17)]

@@ -73,7 +73,11 @@ impl<S: Steps> State<S> {
             Event::RetryScheduled { step, at: when } => {
                 self.on(*step, |s| s.at = At::Retry { at: *when })
             }
-            Event::SettlementScheduled { step, at: when } => self.unsettled(*step, *when, at),
+            Event::SettlementScheduled {
+                step,
+                at: when,
+                early,
+            } => self.unsettled(*step, *when, *early, at),
             Event::LookUpDispatched { step, attempt } => self.dispatched(*step, *attempt, true, at),
             Event::StepInDoubt { step, .. } => self.on(*step, |s| {
                 s.status = StepStatus::InDoubt;

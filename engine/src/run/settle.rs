@@ -46,7 +46,11 @@ impl Draft<'_> {
         if matches!(step.at, At::Settlement { at: known } if known <= at) {
             return;
         }
-        self.emit(Event::SettlementScheduled { step: no, at });
+        self.schedule(no, at, false);
+    }
+
+    fn schedule(&mut self, step: StepNo, at: Timestamp, early: bool) {
+        self.emit(Event::SettlementScheduled { step, at, early });
     }
 
     /// When the calls of unknown outcome are over at the latest.
@@ -70,7 +74,7 @@ impl Draft<'_> {
     pub(super) fn settle(&mut self, no: StepNo) -> Decided {
         let step = self.step(no);
         if let Some(at) = self.over_at(step).filter(|over| *over > self.now) {
-            self.emit(Event::SettlementScheduled { step: no, at });
+            self.schedule(no, at, false);
             return Ok(());
         }
         let lookup = self.state.action(step).is_some_and(|a| a.lookup);
@@ -118,8 +122,7 @@ impl Draft<'_> {
         let looked = step.attempts.last().map_or(self.now, |t| t.started_at);
         let believed = self.over_at(step).map_or(looked, |over| over.plus(settle));
         if looked < believed {
-            let at = believed.max(self.now);
-            self.emit(Event::SettlementScheduled { step: no, at });
+            self.schedule(no, believed.max(self.now), true);
             return;
         }
         let attempt = Attempt(step.last_attempt());
@@ -152,10 +155,7 @@ impl Draft<'_> {
         let vague = self.step(no).vague_lookups;
         let is_last = vague + 1 >= VAGUE_MAX;
         let wait = Duration::from_millis(if is_last { 0 } else { 1_000 << vague });
-        self.emit(Event::SettlementScheduled {
-            step: no,
-            at: self.now.plus(wait),
-        });
+        self.schedule(no, self.now.plus(wait), false);
         if is_last {
             let why = format!("looking up what became of the call did not help: {reason}");
             self.settle_unseen(no, &why);

@@ -119,7 +119,7 @@ impl<S: Steps> State<S> {
         });
     }
 
-    pub(super) fn unsettled(&mut self, step: StepNo, when: Timestamp, at: Timestamp) {
+    pub(super) fn unsettled(&mut self, step: StepNo, when: Timestamp, early: bool, at: Timestamp) {
         let wait = Duration::from_millis(when.millis_since(at));
         self.on(step, |s| {
             if let At::Granted { attempt, .. } = s.at {
@@ -129,7 +129,7 @@ impl<S: Steps> State<S> {
                 (s.unknown_since, s.unknown_wait) = (Some(when), wait);
             } else {
                 s.lost = 0;
-                s.vague_lookups += 1;
+                s.vague_lookups += u32::from(!early);
             }
             s.at = At::Settlement { at: when };
             if let Some(last) = s.attempts.last_mut() {

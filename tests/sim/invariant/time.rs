@@ -72,7 +72,7 @@ impl Time {
                 self.waits.insert(place(step), *until);
                 return Ok(());
             }
-            Event::RetryScheduled { step, at } | Event::SettlementScheduled { step, at } => {
+            Event::RetryScheduled { step, at } | Event::SettlementScheduled { step, at, .. } => {
                 self.not_before.insert(place(step), *at);
                 return Ok(());
             }

@@ -243,6 +243,29 @@ fn not_done_is_believed_only_after_the_settle_time() {
 }
 
 #[test]
+fn looking_too_early_however_often_is_no_doubt() {
+    let mut bench = granted("found");
+    bench.lose("a", true, true).expect("current");
+    for life in 1..=10 {
+        // Another owner takes over, again and again, before the settle time is over.
+        bench.facts.clock_since = Some(bench.now);
+        bench.later(5_000);
+        assert_eq!(bench.owed(), ["a"], "it is looked up in life {life}");
+        bench.facts.clock_since = Some(bench.now);
+        bench
+            .report("a", Outcome::LookedUpNotDone)
+            .expect("current");
+        assert_eq!(bench.status("a"), StepStatus::Running, "in life {life}");
+    }
+    bench.later(5_000);
+    bench
+        .report("a", Outcome::LookedUpNotDone)
+        .expect("current");
+    let job = bench.run.job(bench.no("a")).expect("a job");
+    assert_eq!(job.kind, crate::job::JobKind::Call);
+}
+
+#[test]
 fn not_done_counts_from_when_it_was_looked_not_from_when_the_word_arrives() {
     let mut bench = granted("found");
     bench.lose("a", true, true).expect("current");
