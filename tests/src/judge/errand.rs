@@ -38,7 +38,7 @@ outputs:
 /// Where its runs are started.
 pub(super) const RUNS: &str = "/api/v1/workflows/judged/runs";
 
-/// Longer than a run takes while the server is killed every few seconds.
+/// Longer than a run takes once nothing befalls the server any more.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What one client was told.
@@ -73,6 +73,20 @@ pub struct Shown {
     pub at: usize,
 }
 
+/// Looks until it finds what is wanted, for as long as the product is struck, and a while longer.
+async fn patiently<T>(
+    world: &World,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
+    loop {
+        match until_within(PATIENCE, what, &mut look).await {
+            Err(_) if world.calm() < PATIENCE => {}
+            found => return found,
+        }
+    }
+}
+
 /// A look that was answered; its error is final, the error around it says to look again.
 type Looked<T> = Result<Result<T>>;
 
@@ -92,7 +106,7 @@ impl Errand {
     async fn all_the_way(&mut self, world: &World) -> Result<()> {
         let id = self.is_accepted(world).await?;
         let mut version = None;
-        until_within(PATIENCE, "the end of its run", async || {
+        patiently(world, "the end of its run", async || {
             self.looks(world, &id, &mut version).await
         })
         .await??;
@@ -102,7 +116,7 @@ impl Errand {
 
     /// Submits until it is answered 202, always with the same key.
     async fn is_accepted(&mut self, world: &World) -> Result<String> {
-        until_within(PATIENCE, "a 202", async || {
+        patiently(world, "a 202", async || {
             let body =
                 json!({ "inputs": { "name": self.name }, "labels": { "errand": self.name } });
             let api = world.front();

@@ -16,8 +16,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// So many errands may be under way when the next blow is prepared.
 const UNDER_WAY_MAX: usize = 8;
@@ -50,6 +52,7 @@ pub struct Ground {
     pub(super) silences: CountingProxy,
     pub(super) world: World,
     pub(super) api: watch::Sender<Api>,
+    struck: watch::Sender<Instant>,
     pub(super) errands: JoinSet<Errand>,
     pub(super) started: usize,
     /// Runs that were accepted while the disk became full.
@@ -75,9 +78,16 @@ pub(super) struct World {
     front: Arc<CountingProxy>,
     /// Between the product and Prometheus.
     queries: Arc<CountingProxy>,
+    /// When the last blow was over.
+    struck: watch::Receiver<Instant>,
 }
 
 impl World {
+    /// So long nothing has befallen the product.
+    pub(super) fn calm(&self) -> Duration {
+        self.struck.borrow().elapsed()
+    }
+
     /// The product, directly.
     pub(super) fn api(&self) -> Api {
         self.api.borrow().clone()
@@ -157,10 +167,12 @@ impl Ground {
             disk.sync()?;
         }
         let (api, seen) = watch::channel(api);
+        let (struck, last) = watch::channel(Instant::now());
         let world = World {
             api: seen,
             front: Arc::new(front),
             queries: Arc::new(queries),
+            struck: last,
         };
         Ok(Self {
             alertmanager,
@@ -169,6 +181,7 @@ impl Ground {
             silences,
             world,
             api,
+            struck,
             errands: JoinSet::new(),
             started: 0,
             fillers: Vec::new(),
@@ -192,6 +205,7 @@ impl Ground {
                 cut_short = Some(format!("blow {number} ({blow}): {error:#}"));
                 break;
             }
+            self.struck.send_replace(Instant::now());
             *blows.entry(blow.kind).or_default() += 1;
         }
         while let Some(errand) = self.errands.join_next().await {
