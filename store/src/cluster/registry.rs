@@ -3,7 +3,7 @@
 //! Kine knows three transactions, each on one key and in one form: create what is not there, replace and delete what is at
 //! a revision. They are all that is used, so that both do.
 //!
-//! One watch follows all keys of the installation; it feeds a bounded [`History`], from which every watcher in this process
+//! One watch follows all keys of the installation; it feeds a bounded `History`, from which every watcher in this process
 //! reads. Where the watch was interrupted for so long that the server has forgotten what happened meanwhile, watchers
 //! are told of a gap and list again.
 
