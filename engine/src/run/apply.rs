@@ -70,19 +70,14 @@ impl<S: Steps> State<S> {
                 attempt,
                 failure,
             } => self.attempt_failed(*step, *attempt, failure, at),
-            Event::RetryScheduled { step, at: when } => {
-                self.on(*step, |s| s.at = At::Retry { at: *when })
-            }
+            Event::RetryScheduled { step, at: when } => self.retries_at(*step, *when),
             Event::SettlementScheduled {
                 step,
                 at: when,
                 early,
             } => self.unsettled(*step, *when, *early, at),
             Event::LookUpDispatched { step, attempt } => self.dispatched(*step, *attempt, true, at),
-            Event::StepInDoubt { step, .. } => self.on(*step, |s| {
-                s.status = StepStatus::InDoubt;
-                s.at = At::Doubt;
-            }),
+            Event::StepInDoubt { step, .. } => self.doubted(*step),
             Event::StepResolved { step, .. } => self.resolved(*step),
             Event::StepSucceeded { step, output } => self.succeeded(*step, output.as_ref(), at),
             Event::StepEnded {
@@ -224,6 +219,16 @@ impl<S: Steps> State<S> {
                 s.status = StepStatus::Running;
             });
         }
+    }
+
+    fn retries_at(&mut self, step: StepNo, at: Timestamp) {
+        self.on(step, |s| s.at = At::Retry { at });
+    }
+
+    fn doubted(&mut self, step: StepNo) {
+        self.on(step, |s| {
+            (s.status, s.at) = (StepStatus::InDoubt, At::Doubt)
+        });
     }
 
     fn resolved(&mut self, step: StepNo) {
