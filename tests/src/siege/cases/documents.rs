@@ -75,7 +75,7 @@ const JSON: &Table<Vec<u8>> = &[
         &[(
             "80,000 objects",
             || b"{\"workflow\":".repeat(80_000),
-            &[413],
+            &[400],
         )],
     ),
     (Kind::WrongTypes, &[("a list", || text("[1]"), &[422])]),

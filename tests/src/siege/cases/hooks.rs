@@ -13,7 +13,7 @@ const SIGNED: &Table<Vec<u8>> = &[
     (Kind::Oversized, &[("small objects", small, &[413])]),
     (
         Kind::Nested,
-        &[("500,000 brackets", || vec![b'['; LARGEST / 2], &[413])],
+        &[("500,000 brackets", || vec![b'['; LARGEST / 2], &[400])],
     ),
     (
         Kind::WrongEncodings,
@@ -68,7 +68,7 @@ const WEBHOOKS: &Table<Vec<u8>> = &[
     (Kind::Oversized, &[("small objects", small, &[413])]),
     (
         Kind::Nested,
-        &[("500,000 brackets", || vec![b'['; LARGEST / 2], &[413])],
+        &[("500,000 brackets", || vec![b'['; LARGEST / 2], &[400])],
     ),
     (Kind::WrongTypes, &[("a list", || text("[{}]"), &[400])]),
     (
