@@ -94,7 +94,7 @@ impl Definitions {
     async fn range(&self, request: RangeRequest) -> Result<Vec<Item>, Error> {
         let found = in_time(self.kv.clone().range(request)).await?;
         let items = found.kvs.into_iter();
-        items.map(|found| item(&self.root, found)).collect()
+        Ok(items.filter_map(|found| item(&self.root, found)).collect())
     }
 
     /// Does `then` if the key is at the revision, and answers its own. At 0 it is not there.
@@ -156,17 +156,20 @@ fn wire(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
-fn item(root: &str, found: KeyValue) -> Result<Item, Error> {
+/// What stands under a key, unless the key is none of ours: somebody else's must not hide what is.
+fn item(root: &str, found: KeyValue) -> Option<Item> {
     let key = std::str::from_utf8(&found.key).ok();
     let key = key.and_then(|key| key.strip_prefix(root));
-    match (key, counted(found.mod_revision)) {
-        (Some(key), Some(revision)) => Ok(Item {
-            key: key.to_owned(),
-            value: found.value,
-            revision,
-        }),
-        _ => Err(Error::Corrupt("a key of the registry is none".to_owned())),
-    }
+    let (Some(key), Some(revision)) = (key, counted(found.mod_revision)) else {
+        let key = String::from_utf8_lossy(&found.key);
+        tracing::warn!(%key, "a key of the registry is none of ours and is passed over");
+        return None;
+    };
+    Some(Item {
+        key: key.to_owned(),
+        value: found.value,
+        revision,
+    })
 }
 
 /// The question for one key.
@@ -304,7 +307,9 @@ impl Follower {
             return Err(unavailable(message.cancel_reason));
         }
         for event in message.events {
-            let (change, revision) = self.change(event)?;
+            let Some((change, revision)) = self.change(event) else {
+                continue;
+            };
             // What is sent again after an interruption was told.
             if revision > self.newest {
                 self.newest = revision;
@@ -314,10 +319,9 @@ impl Follower {
         Ok(())
     }
 
-    fn change(&self, event: Event) -> Result<(Change, u64), Error> {
+    fn change(&self, event: Event) -> Option<(Change, u64)> {
         let kind = event.r#type();
-        let nothing = || unavailable("the registry's server told of a change without its key");
-        let item = item(&self.root, event.kv.ok_or_else(nothing)?)?;
+        let item = item(&self.root, event.kv?)?;
         let revision = item.revision;
         let change = match kind {
             EventType::Put => Change::Put(item),
@@ -326,6 +330,35 @@ impl Follower {
                 revision,
             },
         };
-        Ok((change, revision))
+        Some((change, revision))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(key: &[u8], mod_revision: i64) -> KeyValue {
+        KeyValue {
+            key: key.to_vec(),
+            mod_revision,
+            value: b"v".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_of_ours_is_passed_over() {
+        let ours = item("/m/", found(b"/m/hooks/a", 7)).expect("it is ours");
+        assert_eq!((ours.key.as_str(), ours.revision), ("hooks/a", 7));
+        for foreign in [found(b"/m/\xff", 7), found(b"/n/a", 7), found(b"/m/a", -1)] {
+            assert_eq!(item("/m/", foreign), None);
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_prefix_is_the_next_that_does_not_begin_with_it() {
+        assert_eq!(behind(b"/m/"), b"/m0");
+        assert_eq!(behind(b"a\xff"), b"b");
+        assert_eq!(behind(b"\xff"), b"\0");
     }
 }
