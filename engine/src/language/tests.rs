@@ -255,6 +255,27 @@ steps:
 }
 
 #[test]
+fn every_key_of_a_step_or_an_approval_that_comes_later_is_refused() {
+    let of_a_step = "run steps wait_for ask show set template compensate precheck verify cooldown \
+        repeat environment";
+    let of_an_approval = "ask per not_requester";
+    let steps = of_a_step.split_whitespace();
+    let steps = steps.map(|key| (key, format!("{{ id: a, uses: demo/echo, {key}: 1s }}")));
+    let approvals = of_an_approval.split_whitespace();
+    let approvals = approvals.map(|key| {
+        let step = format!("{{ id: a, uses: demo/echo, approval: {{ {key}: 1s }} }}");
+        (key, step)
+    });
+    for (key, step) in steps.chain(approvals) {
+        let found = problems(&format!("workflow: w\nsteps: [{step}]\n"));
+        let here = found.iter().any(|f| {
+            f.contains(&format!(" {key}: ")) && f.contains("not supported in this version")
+        });
+        assert!(here, "{key}: {found:#?}");
+    }
+}
+
+#[test]
 fn unknown_keys_and_kinds_name_the_nearest() {
     assert_eq!(
         problems("workflow: w\nsteps: [{ id: a, wiat: 5m }]\n")[0],
