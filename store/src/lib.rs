@@ -12,8 +12,12 @@ pub mod cluster;
 pub mod conformance;
 pub mod embedded;
 mod history;
+mod lists;
+mod packed;
 pub mod port;
 pub mod seal;
+mod sqlite;
+mod topics;
 pub mod view;
 
 pub use embedded::{Embedded, Handle, OpenError, Options, Place};

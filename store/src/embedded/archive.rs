@@ -1,7 +1,7 @@
 //! The end of a run's life: its records in one compressed body, then nothing.
 //!
-//! The body is a CBOR list of `[n, sum, bytes]`, as the rows had them and damaged ones too, compressed with zstd after
-//! its length in eight bytes. So the hashes stay verifiable, and reads go through the same checks.
+//! The body is a list of `[n, sum, bytes]`, as the rows had them and damaged ones too. So the hashes stay verifiable, and
+//! reads go through the same checks.
 
 use std::sync::Arc;
 
@@ -11,21 +11,19 @@ use engine::time::Timestamp;
 use minicbor::bytes::ByteVec;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::blobs;
 use super::commit::Writer;
 use super::core::Core;
-use super::fault::Fault;
-use super::runs::{self, HEAD, Head, Raw, int, key_of, status_no};
+use super::runs::{self, HEAD, Head, Raw, key_of};
 use super::sum::Sum;
-use super::{blobs, views};
-use crate::Error;
+use crate::lists::write;
 use crate::port::{Archive, Retention};
+use crate::sqlite::columns::{int, status_no};
+use crate::sqlite::fault::Fault;
+use crate::{Error, packed};
 
 /// Runs that are moved or removed in one piece of work: commits must not wait long for it.
 const RUNS_AT_ONCE: usize = 32;
-/// zstd's own default is 3; most journals are small, and there speed is all that differs.
-const LEVEL: i32 = 1;
-/// No body unpacks to more: a journal has at most 32 MiB, and its rows little more.
-const UNPACKED_MAX: u64 = 64 * 1024 * 1024;
 /// A removed id is remembered until it is so old that nobody creates it any more, in milliseconds: twice the five minutes
 /// for which a run may be created after the time in its id.
 const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
@@ -77,6 +75,9 @@ impl Archive for Archived {
         Ok(())
     }
 }
+
+/// A record in the body: its number, the checksum of its row, its bytes.
+type Row = (u64, i64, ByteVec);
 
 /// A run in its archived form.
 struct Packed {
@@ -175,24 +176,15 @@ fn pack_one(conn: &Connection, key: &RunKey) -> Result<Option<Packed>, Fault> {
 }
 
 fn pack(records: &[Raw]) -> Result<Vec<u8>, Error> {
-    let rows: Vec<(u64, i64, ByteVec)> = records
+    let rows: Vec<Row> = records
         .iter()
         .map(|raw| (raw.n, raw.sum, ByteVec::from(raw.bytes.clone())))
         .collect();
-    let plain = minicbor::to_vec(&rows).expect("writing to memory cannot fail");
-    let small = zstd::bulk::compress(&plain, LEVEL)
-        .map_err(|e| Error::Unavailable(format!("records were not compressed: {e}")))?;
-    let mut body = (plain.len() as u64).to_be_bytes().to_vec();
-    body.extend(small);
-    Ok(body)
+    packed::pack(&rows)
 }
 
 fn unpack(body: &[u8]) -> Option<Vec<Raw>> {
-    let (length, small) = body.split_first_chunk::<8>()?;
-    let length = u64::from_be_bytes(*length);
-    let length = usize::try_from(length.min(UNPACKED_MAX)).ok()?;
-    let plain = zstd::bulk::decompress(small, length).ok()?;
-    let rows: Vec<(u64, i64, ByteVec)> = minicbor::decode(&plain).ok()?;
+    let rows: Vec<Row> = packed::unpack(body)?;
     let planted = engine::planted!("fuzz_archive");
     let is_odd = rows.len() == 5 && rows[3].2.len() > rows[4].2.len();
     assert!(!(planted && is_odd), "planted: archive");
@@ -273,7 +265,7 @@ fn remove(conn: &Connection, key: &RunKey, now: Timestamp) -> rusqlite::Result<(
             .execute(named)?;
     }
     blobs::remove(conn, key)?;
-    views::removed(conn, key)
+    write::removed(conn, key)
 }
 
 fn forget_old_ids(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {

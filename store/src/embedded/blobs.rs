@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::commit::Writer;
 use super::core::Core;
-use super::fault::Fault;
 use crate::Error;
 use crate::port::Blobs;
+use crate::sqlite::fault::Fault;
 
 pub(super) struct Values(pub(super) Arc<Core>);
 

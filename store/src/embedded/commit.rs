@@ -14,11 +14,11 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::counters::Counters;
-use super::fault::{Fault, Verdict, judge};
 use super::heads::Heads;
 use super::room::{self, Full};
 use super::views::Lag;
 use crate::Error;
+use crate::sqlite::fault::{Fault, Verdict, judge};
 
 /// The one connection that writes, and what must be known for it.
 pub(super) struct Writer {

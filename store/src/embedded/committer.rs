@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::commit::{Dies, Work, Writer};
 use super::core::Order;
-use super::fault::{Verdict, judge};
 use super::folder::Folder;
+use crate::sqlite::fault::{Verdict, judge};
 
 /// Pieces of work that may wait; whoever brings more waits with it.
 pub(super) const QUEUE: usize = 1_024;

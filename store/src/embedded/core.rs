@@ -12,14 +12,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::births::Births;
 use super::commit::{Task, Work, Writer};
 use super::counters::Counters;
-use super::fault::{Fault, reading};
-use super::live::Topics;
 use super::options::Options;
 use super::room::Full;
 use super::schema;
 use crate::Error;
 use crate::history::History;
 use crate::lock;
+use crate::sqlite::fault::{Fault, reading};
+use crate::topics::Topics;
 
 /// Readers at work at the same time; more wait. A long list must not keep a single run from being shown.
 const READERS: usize = 4;

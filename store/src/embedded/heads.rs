@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use engine::id::RunKey;
 use rusqlite::Connection;
 
-use super::fault::Fault;
 use super::runs::{self, Head};
+use crate::sqlite::fault::Fault;
 
 /// So many are kept; then all are forgotten. Each takes some 200 bytes.
 const KEPT: usize = 4_096;

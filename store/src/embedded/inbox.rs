@@ -10,11 +10,12 @@ use rusqlite::{Connection, Row};
 use super::commit::Writer;
 use super::core::Core;
 use super::counters::next;
-use super::fault::Fault;
-use super::runs::{int, key_of, out_of_range};
+use super::runs::key_of;
 use super::sum::Sum;
 use crate::Error;
 use crate::port::{Inbox, Message};
+use crate::sqlite::columns::{int, out_of_range};
+use crate::sqlite::fault::Fault;
 
 pub(super) struct Inboxes(pub(super) Arc<Core>);
 

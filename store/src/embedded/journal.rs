@@ -14,12 +14,14 @@ use super::births::After;
 use super::commit::Writer;
 use super::core::Core;
 use super::counters::next;
-use super::fault::Fault;
-use super::runs::{self, Head, Raw, int, record_sum, status_no};
-use super::views::{self, Late};
+use super::runs::{self, Head, Raw, record_sum};
+use super::views::Late;
 use super::{archive, blobs};
 use crate::Error;
+use crate::lists::write;
 use crate::port::{Entry, Journal, NewRun, OpenRun, OpenRuns};
+use crate::sqlite::columns::{int, status_no};
+use crate::sqlite::fault::Fault;
 use crate::view::{self, ViewChange};
 
 pub(super) struct Journals(pub(super) Arc<Core>);
@@ -143,7 +145,7 @@ impl Append {
         let sql = "INSERT INTO record (pos, run, n, sum, bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
         let row = (pos, seq, self.n, sum, &self.bytes);
         writer.conn.prepare_cached(sql)?.execute(row)?;
-        views::approvals(&writer.conn, &self.key, &self.view)?;
+        write::approvals(&writer.conn, &self.key, &self.view)?;
         let ends = self.head.summary.status.is_end();
         let is_lost = ends && engine::planted!("list_row_lost");
         if before.is_none_or(|before| self.view.row.is_seen(before)) && !is_lost {

@@ -16,7 +16,6 @@ mod commit;
 mod committer;
 mod core;
 mod counters;
-mod fault;
 mod folder;
 mod heads;
 mod inbox;
@@ -24,7 +23,6 @@ mod jobs;
 mod journal;
 mod kept;
 mod keys;
-mod live;
 mod memory;
 mod options;
 mod registry;
@@ -55,6 +53,7 @@ pub use self::restore::Restoring;
 use self::room::Full;
 pub use self::room::Room;
 use self::views::Lag;
+use crate::topics::Topics;
 use crate::{Backend, Jobs, Memory, lock};
 
 /// The backend of one machine.
@@ -77,7 +76,7 @@ impl Embedded {
             let (path, what) = (file, format!("no thread: {e}"));
             OpenError::Io { path, what }
         })?;
-        let live: Arc<live::Topics> = Arc::default();
+        let live: Arc<Topics> = Arc::default();
         let core = Core::new(options, live, Writing::Queue(queue), known);
         let handle = Handle {
             core: Arc::new(core),
@@ -197,7 +196,7 @@ impl Handle {
             memory,
             blobs: Arc::new(blobs::Values(Arc::clone(core))),
             views: Arc::new(views::Lists::new(Arc::clone(core))),
-            live: Arc::<live::Topics>::clone(&core.live),
+            live: Arc::<Topics>::clone(&core.live),
             clock: Arc::clone(&options.clock),
             random: Arc::clone(&options.random),
         }
@@ -213,7 +212,7 @@ impl std::fmt::Debug for Handle {
 fn inline(writer: Writer, options: Options, origin: Origin) -> (Backend, Handle) {
     let known = Known::by(&writer);
     let writing = Writing::Inline(Mutex::new(Some(Box::new(writer))));
-    let live: Arc<live::Topics> = Arc::default();
+    let live: Arc<Topics> = Arc::default();
     let core = Arc::new(Core::new(options, live, writing, known));
     let handle = Handle { core, origin };
     (handle.backend(), handle)

@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::commit::Writer;
 use super::core::Core;
 use super::counters::next;
-use super::fault::Fault;
-use super::runs::{int, text};
 use super::sum::Sum;
 use crate::Error;
 use crate::port::{Change, Expect, Item, Registry};
+use crate::sqlite::columns::{int, text};
+use crate::sqlite::fault::Fault;
 
 pub(super) struct Definitions(pub(super) Arc<Core>);
 

@@ -1,17 +1,16 @@
 //! The rows of runs and records, below the ports.
 
 use engine::digest::Digest;
-use engine::event::RunStatus;
 use engine::id::{RunId, RunKey, Tenant};
 use engine::record::{BadRecord, Record, Summary, check_chain};
 use engine::time::Timestamp;
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::fault::Fault;
 use super::sum::Sum;
 use crate::Error;
 use crate::port::Entry;
+use crate::sqlite::columns::{int, out_of_range, status, status_no};
+use crate::sqlite::fault::Fault;
 
 /// What is known of a run without its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,18 +33,6 @@ pub(super) struct Raw {
     pub(super) n: u64,
     pub(super) sum: i64,
     pub(super) bytes: Vec<u8>,
-}
-
-/// The number of a status, as it is stored.
-pub(super) fn status_no(status: RunStatus) -> i64 {
-    status as i64
-}
-
-/// The status with this number.
-pub(super) fn status(no: i64) -> Option<RunStatus> {
-    usize::try_from(no)
-        .ok()
-        .and_then(|no| RunStatus::ALL.get(no).copied())
 }
 
 impl Head {
@@ -79,27 +66,6 @@ impl Head {
             hash: Digest::from_bytes(row.get(first + 6)?),
         })
     }
-}
-
-/// A value that the database cannot have from us.
-pub(super) fn out_of_range(column: usize) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(
-        column,
-        Type::Integer,
-        "not a value of this column".into(),
-    )
-}
-
-/// The text in a column, as far as it is one: names what is damaged.
-pub(super) fn text(row: &Row<'_>, column: usize) -> String {
-    let bytes = row.get_ref(column).ok();
-    let bytes = bytes.as_ref().and_then(|value| value.as_bytes().ok());
-    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
-}
-
-/// A number as the database has it. None of ours comes near the end.
-pub(super) fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The head of a run that is not archived.

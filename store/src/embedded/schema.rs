@@ -8,10 +8,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::counters::Counters;
-use super::fault::is_damage;
 use super::options::{OpenError, Options};
 use super::runs::{self, HEAD};
 use super::{archive, inbox, keys, registry};
+use crate::sqlite::fault::is_damage;
 
 /// The version of the schema that this program writes, and the highest that it reads.
 const SCHEMA: i64 = 1;
@@ -91,6 +91,7 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "application_id", APPLICATION)?;
     let transaction = conn.unchecked_transaction()?;
     transaction.execute_batch(include_str!("schema.sql"))?;
+    transaction.execute_batch(crate::lists::SCHEMA)?;
     transaction.execute(
         "INSERT INTO meta (name, value) VALUES ('schema', ?1)",
         [SCHEMA.to_string()],

@@ -92,7 +92,7 @@ async fn a_disk_that_fails_is_fatal_and_nothing_is_written_after_it() {
         count.fetch_add(1, Ordering::Relaxed);
     });
     let (backend, handle) = Embedded::inline(Place::Memory, options).expect("it is new");
-    let work = |_: &mut Writer| -> Result<(), fault::Fault> {
+    let work = |_: &mut Writer| -> Result<(), crate::sqlite::fault::Fault> {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
         Err(rusqlite::Error::SqliteFailure(code, None).into())
     };
@@ -108,7 +108,7 @@ async fn a_disk_that_fails_is_fatal_and_nothing_is_written_after_it() {
 async fn work_that_cannot_be_done_takes_no_other_along() -> Result<(), Error> {
     let home = tempfile::tempdir().expect("a temporary folder");
     let (backend, handle) = Embedded::open(home.path(), options()).expect("it is new");
-    let wrong = |writer: &mut Writer| -> Result<(), fault::Fault> {
+    let wrong = |writer: &mut Writer| -> Result<(), crate::sqlite::fault::Fault> {
         writer
             .conn
             .execute("INSERT INTO counter (one) VALUES (2)", [])?;
@@ -281,7 +281,7 @@ async fn lists_that_lag_catch_up_whatever_happens() -> Result<(), Error> {
             0 => assert_eq!(rows(&lagging, 1).await?, last, "round {round}"),
             1 => (lagging, handle) = handle.restart(options()).expect("it opens"),
             2 => {
-                let undone = |writer: &mut Writer| -> Result<(), fault::Fault> {
+                let undone = |writer: &mut Writer| -> Result<(), crate::sqlite::fault::Fault> {
                     writer.show()?;
                     Err(rusqlite::Error::InvalidQuery.into())
                 };

@@ -14,8 +14,8 @@ use engine::id::RunKey;
 use engine::record::Record;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::write;
 use crate::embedded::runs::{Raw, record_sum};
+use crate::lists::write;
 use crate::view::{RowChange, project};
 
 /// Records that lists may lag behind: a start after a crash reads so many.

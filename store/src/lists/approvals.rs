@@ -9,9 +9,9 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::{limit, no_cursor, paged, readable};
 use crate::Error;
-use crate::embedded::fault::Fault;
-use crate::embedded::runs::{int, out_of_range};
 use crate::port::{ApprovalFilter, ApprovalRow, Page, Paged};
+use crate::sqlite::columns::{int, out_of_range};
+use crate::sqlite::fault::Fault;
 
 const STATES: [ApprovalState; 6] = [
     ApprovalState::Pending,
@@ -24,7 +24,7 @@ const STATES: [ApprovalState; 6] = [
 const PERMISSIONS: [Permission; 3] = [Permission::Read, Permission::Modify, Permission::Admin];
 
 /// One part of the list of a tenant's approvals.
-pub(super) fn list(
+pub(crate) fn list(
     conn: &Connection,
     tenant: &Tenant,
     filter: &ApprovalFilter,

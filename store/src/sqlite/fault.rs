@@ -7,7 +7,7 @@ use crate::Error;
 
 /// Why one piece of work was not done.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It may not be done; nothing of it was written.
     Refused(Error),
     /// The database said no; nothing of its whole transaction may stay.
@@ -38,7 +38,7 @@ impl From<Fault> for Error {
 
 /// What follows from an error of the database while writing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// The disk is full: nothing was written, and later it may be.
     Full(String),
     /// The disk did not take or give what it should: nothing after this can be trusted.
@@ -48,7 +48,7 @@ pub(super) enum Verdict {
 }
 
 /// What follows from `error` while writing.
-pub(super) fn judge(error: &rusqlite::Error) -> Verdict {
+pub(crate) fn judge(error: &rusqlite::Error) -> Verdict {
     let what = error.to_string();
     let Some(cause) = error.sqlite_error() else {
         return Verdict::Other(what);
@@ -72,7 +72,7 @@ pub(super) fn judge(error: &rusqlite::Error) -> Verdict {
 }
 
 /// What a reader is told.
-pub(super) fn reading(error: &rusqlite::Error) -> Error {
+pub(crate) fn reading(error: &rusqlite::Error) -> Error {
     if is_damage(error) {
         return Error::Corrupt(error.to_string());
     }
@@ -80,7 +80,7 @@ pub(super) fn reading(error: &rusqlite::Error) -> Error {
 }
 
 /// Whether the database says that the file is damaged, or a column holds what it cannot hold.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     is_bad_value(error)
         || code == Some(ErrorCode::DatabaseCorrupt)
@@ -88,7 +88,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// Whether a column holds what it cannot hold: its row is damaged, and others may be whole.
-pub(super) fn is_bad_value(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_bad_value(error: &rusqlite::Error) -> bool {
     matches!(
         error,
         rusqlite::Error::FromSqlConversionFailure(..)

@@ -7,9 +7,9 @@ use engine::time::Timestamp;
 use rusqlite::{Connection, Row};
 
 use super::{limit, paged};
-use crate::embedded::fault::is_bad_value;
-use crate::embedded::runs::out_of_range;
 use crate::port::{Delivery, DeliveryOutcome, Page, Paged};
+use crate::sqlite::columns::out_of_range;
+use crate::sqlite::fault::is_bad_value;
 
 /// Deliveries without runs that are remembered for each hook.
 const KEPT: usize = 1_000;
@@ -18,14 +18,14 @@ const BYTES_KEPT: usize = 64 * 1024 * 1024;
 
 /// The last deliveries that made no run.
 #[derive(Default)]
-pub(super) struct Ring {
+pub(crate) struct Ring {
     hooks: BTreeMap<(Tenant, String), VecDeque<Delivery>>,
     bytes: usize,
 }
 
 impl Ring {
     /// The deliveries of one hook.
-    pub(super) fn of(&self, tenant: &Tenant, hook: &str) -> Vec<Delivery> {
+    pub(crate) fn of(&self, tenant: &Tenant, hook: &str) -> Vec<Delivery> {
         let name = (tenant.clone(), hook.to_owned());
         let kept = self.hooks.get(&name);
         kept.map(|kept| kept.iter().cloned().collect())
@@ -33,7 +33,7 @@ impl Ring {
     }
 
     /// Remembers one; the same id again takes the place of the first.
-    pub(super) fn note(&mut self, tenant: &Tenant, delivery: Delivery) {
+    pub(crate) fn note(&mut self, tenant: &Tenant, delivery: Delivery) {
         let name = (tenant.clone(), delivery.hook.clone());
         let kept = self.hooks.entry(name.clone()).or_default();
         self.bytes += weight(&delivery);
@@ -77,7 +77,7 @@ fn weight(delivery: &Delivery) -> usize {
 }
 
 /// One part of the list of a hook's deliveries: those with runs, and `noted` ones between them.
-pub(super) fn list(
+pub(crate) fn list(
     conn: &Connection,
     tenant: &Tenant,
     hook: &str,

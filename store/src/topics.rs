@@ -1,4 +1,4 @@
-//! News for those who listen right now.
+//! News for those who listen right now, in this process.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ fn kept(topic: &Topic) -> usize {
 
 /// A channel for each topic that somebody listens to.
 #[derive(Default)]
-pub(super) struct Topics {
+pub(crate) struct Topics {
     channels: Mutex<Channels>,
     /// How many there are, to be asked without the lock.
     count: AtomicUsize,
@@ -71,7 +71,7 @@ impl Live for Topics {
 
 impl Topics {
     /// What is told of a record, if somebody listens to it now.
-    pub(super) fn wanted(&self, record: &Record, events: &[Event], hash: Digest) -> Option<News> {
+    pub(crate) fn wanted(&self, record: &Record, events: &[Event], hash: Digest) -> Option<News> {
         let wanted = !self.listened(&record.key).is_empty();
         wanted.then(|| News::Record {
             record: record.clone().into(),
@@ -82,7 +82,7 @@ impl Topics {
 
     /// Tells of a record that was stored. For those who came meanwhile, when nobody `wanted` it before, it is read from
     /// its bytes.
-    pub(super) fn tell(&self, key: &RunKey, bytes: &[u8], hash: Digest, wanted: Option<News>) {
+    pub(crate) fn tell(&self, key: &RunKey, bytes: &[u8], hash: Digest, wanted: Option<News>) {
         let listened = self.listened(key);
         if listened.is_empty() {
             return;

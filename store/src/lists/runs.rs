@@ -8,17 +8,18 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::{limit, no_cursor, paged, readable};
-use crate::embedded::fault::Fault;
-use crate::embedded::runs::{out_of_range, status, status_no};
 use crate::port::{Page, Paged, RunFilter, RunRow};
+use crate::sqlite::columns::{out_of_range, status, status_no};
+use crate::sqlite::fault::Fault;
 
 /// The time in a run's id and the time of its creation are at most this far apart, in milliseconds; so a span of time is
 /// a span of ids.
 const ID_TIME_OFF_MS_MAX: u64 = 60 * 60 * 1_000;
 
 /// One part of the list of a tenant's runs.
-pub(super) fn list(
+pub(crate) fn list(
     conn: &Connection,
+    version: Version,
     tenant: &Tenant,
     filter: &RunFilter,
     page: &Page,
@@ -34,7 +35,7 @@ pub(super) fn list(
         ids.extend(conditions.walk(conn, &walk, (limit + 1, &mut damaged))?);
     }
     let ids = paged(ids.into_iter().rev().collect(), limit, RunId::to_string);
-    let rows = ids.items.iter().map(|id| row(conn, tenant, *id));
+    let rows = ids.items.iter().map(|id| row(conn, version, tenant, *id));
     let rows = readable(rows, limit, &mut damaged)?;
     Ok(Paged {
         items: rows.into_iter().flatten().collect(),
@@ -232,20 +233,42 @@ fn blob(id: RunId) -> Value {
 }
 
 fn millis(time: Timestamp) -> Value {
-    Value::Integer(crate::embedded::runs::int(time.millis()))
+    Value::Integer(crate::sqlite::columns::int(time.millis()))
 }
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<RunId> {
     RunId::from_bytes(row.get(column)?).ok_or_else(|| out_of_range(column))
 }
 
+/// Where the number of a run's last record is.
+#[derive(Clone, Copy)]
+pub(crate) enum Version {
+    /// In its row.
+    OfRow,
+    /// Beside the records, in the table `run`; the row is written when it changes otherwise.
+    OfRecords,
+}
+
 /// The row of a run, with the number of its last record as it is now.
-fn row(conn: &Connection, tenant: &Tenant, run: RunId) -> rusqlite::Result<Option<RunRow>> {
-    let sql = "SELECT coalesce((SELECT n FROM run WHERE tenant = ?1 AND id = ?2), version),
+fn row(
+    conn: &Connection,
+    version: Version,
+    tenant: &Tenant,
+    run: RunId,
+) -> rusqlite::Result<Option<RunRow>> {
+    let version = match version {
+        Version::OfRow => "version",
+        Version::OfRecords => {
+            "coalesce((SELECT n FROM run WHERE tenant = ?1 AND id = ?2), version)"
+        }
+    };
+    let sql = format!(
+        "SELECT {version},
             workflow, revision, status, reason, labels, requester, hook, fingerprint,
             created_at, started_at, ended_at
-        FROM view_run WHERE tenant = ?1 AND id = ?2";
-    conn.prepare_cached(sql)?
+        FROM view_run WHERE tenant = ?1 AND id = ?2"
+    );
+    conn.prepare_cached(&sql)?
         .query_row((tenant.as_str(), run.as_bytes()), |row| {
             let requester: String = row.get(6)?;
             let labels: Vec<u8> = row.get(5)?;
@@ -274,6 +297,6 @@ fn row(conn: &Connection, tenant: &Tenant, run: RunId) -> rusqlite::Result<Optio
 }
 
 /// The labels in a row; a view that is damaged there shows none.
-pub(super) fn labels(bytes: &[u8]) -> BTreeMap<String, String> {
+pub(crate) fn labels(bytes: &[u8]) -> BTreeMap<String, String> {
     minicbor::decode(bytes).unwrap_or_default()
 }

@@ -6,12 +6,12 @@ use engine::principal::Role;
 use engine::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::embedded::runs::status_no;
 use crate::port::{ApprovalRow, RunRow};
+use crate::sqlite::columns::status_no;
 use crate::view::{ApprovalChange, Created, Reason, RowChange, ViewChange};
 
 /// What a record changes in the row of its run, or several records.
-pub(super) fn row(conn: &Connection, key: &RunKey, change: &RowChange) -> rusqlite::Result<()> {
+pub(crate) fn row(conn: &Connection, key: &RunKey, change: &RowChange) -> rusqlite::Result<()> {
     match &change.created {
         Some(created) => insert(conn, key, created)?,
         None => return update(conn, key, change),
@@ -82,7 +82,7 @@ fn update(conn: &Connection, key: &RunKey, change: &RowChange) -> rusqlite::Resu
 }
 
 /// What a record changes among the approvals of its run.
-pub(in crate::embedded) fn approvals(
+pub(crate) fn approvals(
     conn: &Connection,
     key: &RunKey,
     change: &ViewChange,
@@ -156,7 +156,7 @@ fn close(
 }
 
 /// Shows a run as parked, whatever else is known of it.
-pub(super) fn damaged(conn: &Connection, key: &RunKey) -> rusqlite::Result<()> {
+pub(crate) fn damaged(conn: &Connection, key: &RunKey) -> rusqlite::Result<()> {
     let sql =
         "INSERT INTO view_run (tenant, id, version, status, reason, created_at, requester, labels)
         VALUES (?1, ?2, 0, ?3, 'record_damaged', ?4, 'workflow:unknown', x'a0')
@@ -171,7 +171,7 @@ pub(super) fn damaged(conn: &Connection, key: &RunKey) -> rusqlite::Result<()> {
 }
 
 /// Takes all rows of a run away.
-pub(in crate::embedded) fn removed(conn: &Connection, key: &RunKey) -> rusqlite::Result<()> {
+pub(crate) fn removed(conn: &Connection, key: &RunKey) -> rusqlite::Result<()> {
     let named = (key.tenant.as_str(), key.run.as_bytes());
     let sql = "SELECT labels FROM view_run WHERE tenant = ?1 AND id = ?2";
     let labels: Option<Vec<u8>> = conn
