@@ -102,12 +102,11 @@ impl Detector {
         }
     }
 
-    /// The attempts were queued, the first at that place. What somebody has in hand already stays so.
-    pub(crate) fn offered(&mut self, attempts: &[AttemptKey], first: Offered) {
-        for (place, attempt) in (first.place..).zip(attempts) {
+    /// The attempts were queued at these places. What somebody has in hand already stays so.
+    pub(crate) fn offered(&mut self, attempts: &[AttemptKey], offered: &[Offered]) {
+        for (attempt, offered) in attempts.iter().zip(offered) {
             if self.place(attempt) == Some(Place::Offering) {
-                let epoch = first.epoch;
-                self.put(attempt, Place::Queued(Offered { epoch, place }));
+                self.put(attempt, Place::Queued(*offered));
             }
         }
     }
@@ -216,7 +215,11 @@ mod tests {
         for attempt in attempts {
             detector.put(attempt, Place::Offering);
         }
-        detector.offered(attempts, Offered { epoch: 1, place: 5 });
+        let places = (5..).zip(attempts);
+        let offered: Vec<_> = places
+            .map(|(place, _)| Offered { epoch: 1, place })
+            .collect();
+        detector.offered(attempts, &offered);
         detector
     }
 
@@ -285,7 +288,10 @@ mod tests {
         let mut detector = Detector::default();
         detector.put(&one, Place::Offering);
         detector.held(&one, now);
-        detector.offered(std::slice::from_ref(&one), Offered { epoch: 1, place: 0 });
+        detector.offered(
+            std::slice::from_ref(&one),
+            &[Offered { epoch: 1, place: 0 }],
+        );
         assert_eq!(detector.place(&one), Some(Place::Held(now)));
     }
 

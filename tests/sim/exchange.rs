@@ -42,7 +42,7 @@ impl<P: ?Sized> Exchange<P> {
 
 #[async_trait]
 impl Jobs for Exchange<dyn Jobs> {
-    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Vec<Offered>, Error> {
         self.get().offer(pool, jobs).await
     }
 

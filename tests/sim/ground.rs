@@ -413,7 +413,7 @@ struct SeenJobs {
 
 #[async_trait]
 impl Jobs for SeenJobs {
-    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Vec<Offered>, Error> {
         self.inner.offer(pool, jobs).await
     }
 

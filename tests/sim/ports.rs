@@ -196,7 +196,7 @@ impl Inbox for Gated<dyn Inbox> {
 
 #[async_trait]
 impl Jobs for Gated<dyn Jobs> {
-    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Vec<Offered>, Error> {
         self.gate.late(|| {
             let (inner, pool, jobs) = (self.inner.clone(), pool.to_owned(), jobs.clone());
             async move { drop(inner.offer(&pool, jobs).await) }

@@ -33,7 +33,7 @@ pub(super) enum Input {
     Checked(RunKey, Result<Vec<Entry>, Error>),
     Fetched(RunKey, u64, Vec<(Missing, Result<Fact, NoFact>)>),
     Written(RunKey, Result<(), Error>),
-    Offered(Vec<AttemptKey>, Result<Offered, Error>),
+    Offered(Vec<AttemptKey>, Result<Vec<Offered>, Error>),
     Queue(Result<Queue, Error>),
     Changed(Kind, Result<Vec<Change>, Error>),
     /// A moment was waited before a run is tried again.

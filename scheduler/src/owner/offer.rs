@@ -139,12 +139,12 @@ impl Owner {
     pub(super) fn offered(
         &mut self,
         attempts: &[AttemptKey],
-        offered: Result<Offered, store::Error>,
+        offered: Result<Vec<Offered>, store::Error>,
     ) -> Result<(), Error> {
         match offered {
             Ok(offered) => {
                 self.offer_faults = 0;
-                self.detector.offered(attempts, offered);
+                self.detector.offered(attempts, &offered);
             }
             Err(error) => {
                 self.offer_faults = self.offer_faults.saturating_add(1);

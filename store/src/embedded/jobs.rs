@@ -68,11 +68,13 @@ impl Queues {
 
 #[async_trait]
 impl Jobs for Queues {
-    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error> {
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Vec<Offered>, Error> {
         let line = self.pool(pool);
-        let place = line.push(jobs)?;
+        let count = jobs.len() as u64;
+        let first = line.push(jobs)?;
         let epoch = line.epoch;
-        Ok(Offered { epoch, place })
+        let places = first..first + count;
+        Ok(places.map(|place| Offered { epoch, place }).collect())
     }
 
     async fn take(&self, pool: &str, max: usize) -> Result<Vec<Job>, Error> {

@@ -8,11 +8,11 @@ use crate::Error;
 /// All that passes between owners and workers. May be lost at any moment.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Puts jobs at the end of the pool's queue, and answers the place of the first; the others follow it by one.
+    /// Puts jobs at the end of the pool's queue, and answers the place of each.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Offered, Error>;
+    async fn offer(&self, pool: &str, jobs: Vec<Job>) -> Result<Vec<Offered>, Error>;
 
     /// Takes up to `max` jobs off the queue's front; waits until there is one.
     ///

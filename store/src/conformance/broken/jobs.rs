@@ -82,12 +82,14 @@ impl Wrapper {
 
 #[async_trait]
 impl Jobs for Wrapper {
-    async fn offer(&self, pool: &str, mut jobs: Vec<Job>) -> Result<Offered, Error> {
+    async fn offer(&self, pool: &str, mut jobs: Vec<Job>) -> Result<Vec<Offered>, Error> {
         if self.how == How::KeepsOneOfAnOffer {
             jobs.truncate(1);
         }
         let mut offered = self.inner.offer(self.pool(pool), jobs).await?;
-        offered.epoch = self.epoch(offered.epoch);
+        for offered in &mut offered {
+            offered.epoch = self.epoch(offered.epoch);
+        }
         Ok(offered)
     }
 
