@@ -5,97 +5,92 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use mirastack_tests::shared::{Shared, Which};
-use store::cluster::memory::{self, Cache};
-use store::cluster::registry::{self, Definitions};
-use store::conformance::{CountingRandom, Damage, HandClock, Hands, World, check};
-use store::{Backend, Embedded, Handle, Options, Place};
+use store::Backend;
+use store::clock::Random;
+use store::cluster::{Options, broker, memory, open, registry};
+use store::conformance::{CountingRandom, Damage, HandClock, Hands, World, check, check_of};
+use tempfile::TempDir;
 
 #[tokio::test]
-async fn kine_and_valkey_keep_every_promise() {
-    keeps_every_promise(Which::Kine).await;
+async fn nats_kine_and_valkey_keep_every_promise() {
+    let servers = Servers::start(Which::Kine).await;
+    check(async || servers.world().await).await;
 }
 
 #[tokio::test]
-async fn etcd_keeps_every_promise() {
-    keeps_every_promise(Which::Etcd).await;
+async fn etcd_keeps_the_promises_of_a_registry() {
+    let servers = Servers::start(Which::Etcd).await;
+    check_of(&["::registry"], async || servers.world().await).await;
 }
 
-async fn keeps_every_promise(registry: Which) {
-    let registry = Shared::start(registry).await.expect("a registry");
-    let memory = Shared::start(Which::Valkey).await.expect("a memory");
-    let worlds = AtomicUsize::new(0);
-    let addresses = (registry.address(), memory.address());
-    check(async || {
-        let number = worlds.fetch_add(1, Ordering::Relaxed);
-        let servers = Servers {
-            registry: registry::Options {
-                endpoints: vec![format!("http://{}", addresses.0)],
-                root: format!("/world-{number}/"),
-            },
-            memory: memory::Options {
-                url: format!("redis://{}", addresses.1),
-                root: format!("world-{number}/"),
-            },
-        };
-        servers.world().await
-    })
-    .await;
-}
-
-/// What of the backend is on shared servers; the rest is in memory.
 struct Servers {
-    registry: registry::Options,
-    memory: memory::Options,
+    nats: Shared,
+    registry: Shared,
+    memory: Shared,
+    worlds: AtomicUsize,
 }
 
 impl Servers {
-    async fn world(self) -> World {
-        let clock = Arc::<HandClock>::default();
-        let options = options(&clock, Arc::default());
-        let (rest, handle) = Embedded::inline(Place::Memory, options).expect("a fresh store");
-        let backend = self.over(rest).await;
-        let hands = Ours {
-            servers: self,
-            handle: Some(handle),
-            clock: Arc::clone(&clock),
-            random: Arc::default(),
-        };
-        World::new(backend, clock, Box::new(hands))
-    }
-
-    async fn over(&self, rest: Backend) -> Backend {
-        let registry = Definitions::open(&self.registry).await.expect("a registry");
-        let memory = Cache::open(&self.memory).await.expect("a memory");
-        Backend {
-            registry: Arc::new(registry),
-            memory: Arc::new(memory),
-            ..rest
+    async fn start(registry: Which) -> Self {
+        Self {
+            nats: Shared::start(Which::Nats).await.expect("NATS"),
+            registry: Shared::start(registry).await.expect("a registry"),
+            memory: Shared::start(Which::Valkey).await.expect("a memory"),
+            worlds: AtomicUsize::default(),
         }
     }
+
+    async fn world(&self) -> World {
+        let number = self.worlds.fetch_add(1, Ordering::Relaxed);
+        let clock = Arc::<HandClock>::default();
+        let random = Arc::<CountingRandom>::default();
+        let mut hands = Ours {
+            random: Arc::clone(&random),
+            folder: TempDir::new().expect("a folder"),
+            opened: 0,
+            options: Options {
+                broker: broker::Options {
+                    servers: vec![format!("nats://{}", self.nats.address())],
+                    name: format!("world{number}"),
+                    replicas: 1,
+                },
+                shards: SHARDS,
+                registry: registry::Options {
+                    endpoints: vec![format!("http://{}", self.registry.address())],
+                    root: format!("/world-{number}/"),
+                },
+                memory: memory::Options {
+                    url: format!("redis://{}", self.memory.address()),
+                    root: format!("world-{number}/"),
+                },
+                lists: None,
+                clock: Arc::<HandClock>::clone(&clock),
+                random,
+            },
+        };
+        let backend = hands.restart().await;
+        World::new(backend, clock, Box::new(hands))
+    }
 }
 
-fn options(clock: &Arc<HandClock>, random: Arc<CountingRandom>) -> Options {
-    let clock = Arc::clone(clock);
-    Options::new(clock, random)
-}
+const SHARDS: u16 = 2;
 
 struct Ours {
-    servers: Servers,
-    handle: Option<Handle>,
-    clock: Arc<HandClock>,
     random: Arc<CountingRandom>,
+    folder: TempDir,
+    opened: usize,
+    options: Options,
 }
 
 #[async_trait(?Send)]
 impl Hands for Ours {
+    /// The servers live on; another process draws other numbers, and makes its lists anew.
     async fn restart(&mut self) -> Backend {
-        // Another process draws other numbers.
-        store::clock::Random::bits(&*self.random);
-        let options = options(&self.clock, Arc::clone(&self.random));
-        let handle = self.handle.take().expect("it was opened");
-        let (rest, handle) = handle.restart(options).expect("it opens again");
-        self.handle = Some(handle);
-        self.servers.over(rest).await
+        self.random.bits();
+        self.opened += 1;
+        let file = format!("lists-{}.db", self.opened);
+        self.options.lists = Some(self.folder.path().join(file));
+        open(&self.options).await.expect("the servers answer")
     }
 
     fn damage(&mut self, _: &Damage) -> bool {

@@ -1,8 +1,9 @@
-//! The servers that a cluster shares: Kine, etcd, Valkey. Each is a real one, with its data in a folder of its own.
+//! The servers that a cluster shares: NATS, Kine, etcd, Valkey. Each is a real one, with its data in a folder of its own.
 
 use crate::process::Process;
 use crate::program;
 use anyhow::{Context as _, Result};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,8 @@ pub struct Shared {
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
+    /// One server of NATS with JetStream, which waits for its disk.
+    Nats,
     /// Kine, which keeps what it is told in SQLite.
     Kine,
     /// One member of etcd.
@@ -33,6 +36,7 @@ pub enum Which {
 impl Which {
     fn name(self) -> &'static str {
         match self {
+            Self::Nats => "nats-server",
             Self::Kine => "kine",
             Self::Etcd => "etcd",
             Self::Valkey => "valkey-server",
@@ -43,6 +47,10 @@ impl Which {
         let (ip, port) = (address.ip(), address.port().to_string());
         let url = format!("http://{address}");
         Ok(match self {
+            Self::Nats => {
+                let place = ["--addr", &ip.to_string(), "--port", &port].map(str::to_owned);
+                [&place[..], &["--config", "nats.conf"].map(str::to_owned)].concat()
+            }
             Self::Kine => {
                 let file = "sqlite://kine.db?_journal=WAL&_synchronous=FULL&_busy_timeout=30000&_txlock=immediate";
                 // Otherwise it opens :8080 for metrics.
@@ -109,7 +117,13 @@ impl Shared {
     }
 }
 
+/// Without `always` what was acknowledged is lost with the power.
+const NATS: &str = "jetstream { store_dir: data, sync_interval: always }\n";
+
 async fn spawn(which: Which, folder: &Path, address: SocketAddr) -> Result<Process> {
+    if which == Which::Nats {
+        fs::write(folder.join("nats.conf"), NATS)?;
+    }
     let mut command = Command::new(program::shared(which.name())?);
     command.current_dir(folder).args(which.arguments(address)?);
     let mut process = Process::spawn(which.name(), command, folder)?;

@@ -166,6 +166,8 @@ type Verdict = Result<(), Broken>;
 pub struct Case {
     /// The promise.
     pub name: &'static str,
+    /// The module that has it, which is named like the port that it is about.
+    pub module: &'static str,
     run: fn(World) -> Pin<Box<dyn Future<Output = Verdict>>>,
 }
 
@@ -205,8 +207,23 @@ pub fn every_case() -> Vec<Case> {
 /// # Panics
 /// With the list of the cases that failed.
 pub async fn check(make: impl AsyncFn() -> World) {
+    check_those(every_case(), make).await;
+}
+
+/// Tries the cases of these ports, each in a world of its own.
+///
+/// # Panics
+/// With the list of the cases that failed, or there are none.
+pub async fn check_of(ports: &[&str], make: impl AsyncFn() -> World) {
+    let mut cases = every_case();
+    cases.retain(|case| ports.iter().any(|port| case.module.ends_with(port)));
+    assert!(!cases.is_empty(), "no case is about {ports:?}");
+    check_those(cases, make).await;
+}
+
+async fn check_those(cases: Vec<Case>, make: impl AsyncFn() -> World) {
     let mut failed = Vec::new();
-    for case in every_case() {
+    for case in cases {
         if let Err(Broken(what)) = case.run(make().await).await {
             failed.push(format!("{}: {what}", case.name));
         }
@@ -219,6 +236,7 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => {
         pub(in crate::conformance) const CASES: &[$crate::conformance::Case] = &[$($crate::conformance::Case {
             name: stringify!($name),
+            module: module_path!(),
             run: |world| Box::pin($name(world)),
         }),*];
     };
