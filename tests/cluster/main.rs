@@ -1,3 +1,5 @@
-//! The backend on shared servers, real ones, keeps every promise that the embedded one keeps.
+//! The backend on shared servers, real ones: it keeps every promise that the embedded one keeps, and in trouble too.
 
 mod conformance;
+mod ground;
+mod trouble;

@@ -24,6 +24,7 @@ pub mod program;
 pub mod prometheus;
 pub mod proxy;
 pub mod receiver;
+pub mod relay;
 pub mod schemathesis;
 mod serve;
 pub mod shared;

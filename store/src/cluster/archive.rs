@@ -10,7 +10,8 @@ use engine::id::RunKey;
 use engine::time::Timestamp;
 
 use super::ended::YOUNG_MS;
-use super::journal::{Journals, Place, verified};
+use super::journal::{Journals, Place};
+use super::record::verified;
 use crate::clock::Clock;
 use crate::port::{Archive, Retention};
 use crate::{Error, lock};
@@ -55,7 +56,7 @@ impl Archived {
 impl Archive for Archived {
     async fn ended(&self, before: Timestamp, max: usize) -> Result<Vec<RunKey>, Error> {
         self.drop_old().await?;
-        let shards = lock(&self.journals.ended).to_look_through();
+        let shards = lock(&self.journals.ended).take_more();
         for shard in shards {
             self.journals.look_through(shard).await?;
         }

@@ -261,11 +261,18 @@ impl Followers {
         let kept = lock(&self.0)
             .remove(subject)
             .filter(|f| f.sequence == sequence);
-        let mut follower = match kept {
-            Some(follower) => follower,
-            None => Follower::begin(stream, subject, sequence).await?,
+        let max = max.max(1);
+        let (follower, found) = match kept {
+            Some(mut follower) => match follower.part(max).await {
+                Ok(found) => (follower, found),
+                // The server has forgotten who follows.
+                Err(error) => {
+                    tracing::debug!(%error, subject, "following anew");
+                    Follower::begun(stream, subject, sequence, max).await?
+                }
+            },
+            None => Follower::begun(stream, subject, sequence, max).await?,
         };
-        let found = follower.part(max.max(1)).await?;
         lock(&self.0).insert(subject.to_owned(), follower);
         Ok(found)
     }
@@ -285,10 +292,16 @@ pub(super) async fn ordered(stream: &Stream, subject: &str, after: u64) -> Resul
 }
 
 impl Follower {
-    async fn begin(stream: &Stream, subject: &str, after: u64) -> Result<Self, Error> {
-        let messages = ordered(stream, subject, after).await?;
-        let sequence = after;
-        Ok(Self { sequence, messages })
+    async fn begun(
+        stream: &Stream,
+        subject: &str,
+        sequence: u64,
+        max: usize,
+    ) -> Result<(Self, Vec<(u64, Message)>), Error> {
+        let messages = ordered(stream, subject, sequence).await?;
+        let mut follower = Self { sequence, messages };
+        let found = follower.part(max).await?;
+        Ok((follower, found))
     }
 
     async fn part(&mut self, max: usize) -> Result<Vec<(u64, Message)>, Error> {

@@ -71,7 +71,7 @@ impl Ended {
     }
 
     /// The shards to look through again, once nothing of what was known waits.
-    pub(super) fn to_look_through(&mut self) -> BTreeSet<Shard> {
+    pub(super) fn take_more(&mut self) -> BTreeSet<Shard> {
         if self.waiting.is_empty() {
             return std::mem::take(&mut self.more);
         }

@@ -16,33 +16,25 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
 use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+
 use bytes::Bytes;
 use engine::digest::Digest;
 use engine::event::Event;
 use engine::id::{RunKey, Shard};
-use engine::record::{BadRecord, Encoded, Record, Summary, check_chain};
+use engine::record::Encoded;
 use engine::time::Timestamp;
 
 use super::blobs::Parts;
 use super::broker::{self, Broker, Expecting, Followers, Stored};
 use super::ended::{Ended, YOUNG_MS};
 use super::history::History;
+use super::record;
 use super::view::{Kind, Source};
 use super::{of_shard, run_of, shard_of, unavailable};
 use crate::clock::Clock;
 use crate::port::{Entry, Journal, NewRun, OpenRun, OpenRuns};
 use crate::{Error, lock};
 
-/// Where a record stands in its run.
-const NUMBER: &str = "Mirastack-Record";
-/// When it was decided, in milliseconds.
-const AT: &str = "Mirastack-At";
-/// Its summary, encoded, in base64.
-const SUMMARY: &str = "Mirastack-Summary";
-/// Stands in the place of the records of a run that is removed and whose id is young.
-const REMOVED: &str = "Mirastack-Removed";
 /// So many runs are known by their last record.
 const HEADS_MAX: usize = 100_000;
 
@@ -113,10 +105,10 @@ impl Journals {
         let Some(message) = broker::last(stream, &self.subject("*", key)).await? else {
             return Ok(None);
         };
-        if message.headers.get(REMOVED).is_some() {
+        if message.headers.get(record::REMOVED).is_some() {
             return Ok(None);
         }
-        let record = decode(key, &message.payload)?;
+        let record = record::decode(key, &message.payload)?;
         let head = Head {
             n: record.n,
             hash: Digest::of(&message.payload),
@@ -138,15 +130,11 @@ impl Journals {
     /// Stores the record after the message with this sequence.
     async fn store(&self, record: &Encoded, last: u64) -> Result<Head, Error> {
         let kind = if record.n == 1 { "new" } else { "run" };
-        let mut headers = HeaderMap::new();
-        headers.insert(NUMBER, record.n.to_string());
-        headers.insert(AT, record.at.millis().to_string());
-        headers.insert(SUMMARY, encoded(&record.summary));
         let message = Expecting {
             subject: self.subject(kind, &record.key),
             over: self.subject("*", &record.key),
             last,
-            headers,
+            headers: record::headers(record),
             payload: Bytes::copy_from_slice(record.bytes()),
         };
         match self.broker.store(message).await? {
@@ -220,7 +208,7 @@ impl Journals {
             removed |= message
                 .headers
                 .as_ref()
-                .is_some_and(|h| h.get(REMOVED).is_some());
+                .is_some_and(|h| h.get(record::REMOVED).is_some());
             records.push(message.payload.clone());
             Ok(ControlFlow::Continue(()))
         })
@@ -249,7 +237,8 @@ impl Journals {
     pub(super) async fn mark_removed(&self, key: &RunKey) -> Result<(), Error> {
         let stream = shard_of(&self.streams, key.run.shard())?;
         lock(&self.heads).remove(key);
-        let mark = async_nats::jetstream::message::PublishMessage::build().header(REMOVED, "1");
+        let mark =
+            async_nats::jetstream::message::PublishMessage::build().header(record::REMOVED, "1");
         let sequence = self.broker.publish(self.subject("run", key), mark).await;
         let sequence = sequence.map_err(unavailable)?;
         let purge = stream
@@ -305,49 +294,6 @@ fn refuse(record: &Encoded, why: &str) -> Error {
     Error::Conflict(format!("record {} of run {run}: {why}", record.n))
 }
 
-fn decode(key: &RunKey, bytes: &[u8]) -> Result<Record, Error> {
-    Record::decode(bytes).map_err(|e| unreadable(key, &e))
-}
-
-fn unreadable(key: &RunKey, error: &BadRecord) -> Error {
-    let what = format!("a record of run {}: {error}", key.run);
-    match error {
-        // Not damage: parking the run would be wrong, and this version can do nothing else with it.
-        BadRecord::Newer(_) => Error::Unavailable(what),
-        BadRecord::Garbage(_) | BadRecord::Chain { .. } => Error::Corrupt(what),
-    }
-}
-
-/// The records of a run, each checked: that it is one, and that it follows the one before.
-pub(super) fn verified(key: &RunKey, records: &[Bytes]) -> Result<Vec<Entry>, Error> {
-    let mut entries: Vec<Entry> = Vec::with_capacity(records.len());
-    for bytes in records {
-        let record = decode(key, bytes)?;
-        let hash = Digest::of(bytes);
-        let (n, before) = entries
-            .last()
-            .map_or((0, Digest::ZERO), |last| (last.record.n, last.hash));
-        check_chain(&record, key, n, before).map_err(|e| unreadable(key, &e))?;
-        entries.push(Entry { record, hash });
-    }
-    Ok(entries)
-}
-
-fn encoded(summary: &Summary) -> String {
-    let bytes = minicbor::to_vec(summary).expect("writing to memory cannot fail");
-    STANDARD.encode(bytes)
-}
-
-fn summary(headers: &HeaderMap) -> Result<Summary, String> {
-    let text = headers.get(SUMMARY).ok_or("it has no summary")?;
-    let bytes = STANDARD.decode(text.as_str()).map_err(|e| e.to_string())?;
-    minicbor::decode(&bytes).map_err(|e| e.to_string())
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.as_str().parse().ok()
-}
-
 #[async_trait]
 impl Journal for Journals {
     async fn append(&self, record: &Encoded, _: &[Event]) -> Result<(), Error> {
@@ -378,7 +324,7 @@ impl Journal for Journals {
             Place::Records(records) => records,
             Place::Empty => self.history.read(key).await?,
         };
-        let mut entries = verified(key, &records)?;
+        let mut entries = record::verified(key, &records)?;
         entries.retain(|entry| entry.record.n > after);
         Ok(entries)
     }
@@ -390,9 +336,9 @@ impl Journal for Journals {
         // Under either subject of a run there may be one; the later counts.
         let mut last: BTreeMap<RunKey, (u64, HeaderMap)> = BTreeMap::new();
         self.heads(shard, |key, headers| {
-            let n = match headers.get(REMOVED) {
+            let n = match headers.get(record::REMOVED) {
                 Some(_) => u64::MAX,
-                None => number(headers, NUMBER).unwrap_or(0),
+                None => record::number(headers, record::NUMBER).unwrap_or(0),
             };
             if last.get(&key).is_none_or(|(known, _)| n >= *known) {
                 last.insert(key, (n, headers.clone()));
@@ -406,9 +352,9 @@ impl Journal for Journals {
                 ended.leaves(&key);
                 continue;
             }
-            let summary = summary(&headers);
+            let summary = record::summary(&headers);
             if matches!(&summary, Ok(s) if s.status.is_end()) {
-                let at = Timestamp::from_millis(number(&headers, AT).unwrap_or(0));
+                let at = Timestamp::from_millis(record::number(&headers, record::AT).unwrap_or(0));
                 ended.ended(at, &key);
             } else {
                 runs.push(OpenRun { key, n, summary });
@@ -432,7 +378,7 @@ impl Journal for Journals {
         let new = found.into_iter().map(|(sequence, message)| {
             let key = run_of(&message.subject)
                 .ok_or_else(|| Error::Corrupt(format!("{} names no run", message.subject)))?;
-            let record = decode(&key, &message.payload)?;
+            let record = record::decode(&key, &message.payload)?;
             let hash = Digest::of(&message.payload);
             let first = Entry { record, hash };
             Ok(NewRun { sequence, first })

@@ -13,6 +13,7 @@ mod journal;
 mod keys;
 mod live;
 pub mod memory;
+mod record;
 pub mod registry;
 mod view;
 

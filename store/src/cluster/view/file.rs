@@ -24,7 +24,10 @@ const TABLES: &str = "
     CREATE TABLE gone (
         tenant TEXT NOT NULL, id BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (tenant, id)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX gone_sequence ON gone (sequence);";
+    CREATE INDEX gone_sequence ON gone (sequence);
+    CREATE TABLE damaged (
+        tenant TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (tenant, id)
+    ) STRICT, WITHOUT ROWID;";
 
 /// The connection that writes.
 pub(super) struct File {
@@ -158,14 +161,14 @@ fn apply_one(conn: &Connection, sequence: u64, change: &Change) -> rusqlite::Res
         Change::Record(key, n, change) => {
             // The streams are followed beside each other: what is older than the row changes nothing, and where a part
             // is missing, the whole run will come when it is archived.
-            if !is_gone(conn, key)? && version(conn, key)? + 1 == *n {
+            if !holds(conn, "gone", key)? && version(conn, key)? + 1 == *n {
                 one_record(conn, key, change)?;
             }
             Ok(())
         }
         Change::Whole(key, changes) => {
             let n = changes.last().map_or(0, |last| last.row.version);
-            if is_gone(conn, key)? || version(conn, key)? >= n {
+            if holds(conn, "gone", key)? || version(conn, key)? >= n {
                 return Ok(());
             }
             write::removed(conn, key)?;
@@ -179,16 +182,27 @@ fn apply_one(conn: &Connection, sequence: u64, change: &Change) -> rusqlite::Res
             conn.prepare_cached(sql)?.execute(row)?;
             conn.prepare_cached("DELETE FROM gone WHERE sequence < ?1")?
                 .execute([sequence.saturating_sub(GONE_KEPT)])?;
+            conn.prepare_cached("DELETE FROM damaged WHERE tenant = ?1 AND id = ?2")?
+                .execute((key.tenant.as_str(), key.run.as_bytes()))?;
             write::removed(conn, key)
         }
-        Change::Damaged(key) => write::damaged(conn, key),
+        Change::Damaged(key) => {
+            conn.prepare_cached("INSERT OR IGNORE INTO damaged (tenant, id) VALUES (?1, ?2)")?
+                .execute((key.tenant.as_str(), key.run.as_bytes()))?;
+            write::damaged(conn, key)
+        }
         Change::Nothing => Ok(()),
     }
 }
 
 fn one_record(conn: &Connection, key: &RunKey, change: &ViewChange) -> rusqlite::Result<()> {
     write::approvals(conn, key, change)?;
-    write::row(conn, key, &change.row)
+    write::row(conn, key, &change.row)?;
+    // What is known of it from elsewhere counts, whichever comes first.
+    if holds(conn, "damaged", key)? {
+        write::damaged(conn, key)?;
+    }
+    Ok(())
 }
 
 /// The number of the last record in a run's row; 0 when there is none.
@@ -201,7 +215,8 @@ fn version(conn: &Connection, key: &RunKey) -> rusqlite::Result<u64> {
     Ok(found.unwrap_or(0))
 }
 
-fn is_gone(conn: &Connection, key: &RunKey) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM gone WHERE tenant = ?1 AND id = ?2")?
+fn holds(conn: &Connection, table: &str, key: &RunKey) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT 1 FROM {table} WHERE tenant = ?1 AND id = ?2");
+    conn.prepare_cached(&sql)?
         .exists((key.tenant.as_str(), key.run.as_bytes()))
 }

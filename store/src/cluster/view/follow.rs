@@ -1,6 +1,6 @@
 //! Follows the streams, and writes what their messages change in the lists.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::file::{Change, File, Place};
-use crate::cluster::journal::{Journals, verified};
+use crate::cluster::journal::Journals;
+use crate::cluster::record::verified;
 use crate::cluster::{broker, run_of, unavailable};
 use crate::topics::Topics;
 use crate::view::{self, ViewChange};
@@ -144,7 +145,7 @@ impl Follower {
     async fn take_in(&self, batch: Vec<Came>, places: &mut [Place]) -> Result<(), Error> {
         let mut changes = Vec::with_capacity(batch.len());
         let mut told = Vec::new();
-        let mut moved: HashMap<usize, u64> = HashMap::new();
+        let mut moved = BTreeMap::new();
         for came in batch {
             let (change, record) = self.change(&came).await?;
             changes.push((came.sequence, change));
