@@ -12,6 +12,7 @@
 //! | `agent-config/<tenant>/<name>` | [`AgentConfig`] | gateway |
 //! | `plugins/<tenant>/<agent>/<instance>` | [`Instance`] | worker |
 //! | `agents-outlive` | `true`, once an agent that nobody here started could change systems | who starts |
+//! | [`SCHEDULERS`]`<name>` | that it lives, and what it owns | scheduler |
 //! | [`INCARNATION`] | the name of this life of the data | who restores a backup |
 //!
 //! Operations are on single keys only, so the order of writing is what makes a crash harmless: pinned things first,
@@ -30,6 +31,9 @@ use crate::id::{Nonce, Tenant};
 use crate::manifest::{Action, ActionName, Manifest, Pinned};
 use crate::principal::{Principal, Role};
 use crate::time::Timestamp;
+
+/// What the keys of schedulers begin with that say that they live: their names follow.
+pub const SCHEDULERS: &str = "schedulers/";
 
 /// The key of the present life's name: 32 hexadecimal digits, `-` and when it began, in milliseconds; new with each
 /// restore of a backup, absent in the first.

@@ -47,6 +47,8 @@ impl Default for Config {
 pub struct Place {
     /// The shards that it owns. Owning only saves work: two owners of one shard waste effort and corrupt nothing.
     pub shards: Vec<Shard>,
+    /// How many there are: of what workers have room for it offers its part.
+    pub of: u16,
     /// What may still be going on when it starts.
     pub start: Start,
     /// Whether agents that change systems may outlive the process that called them: what they were asked last may still

@@ -56,10 +56,11 @@ impl Class {
 }
 
 /// The attempts that nobody was offered yet, and who has room for how many.
-#[derive(Default)]
 pub(crate) struct Desk {
     lanes: BTreeMap<Class, Lane>,
     workers: BTreeMap<String, (u32, Instant)>,
+    /// The part of all shards whose attempts these are: so many of so many. Who owns the others offers the rest.
+    part: (usize, usize),
 }
 
 #[derive(Default)]
@@ -71,6 +72,15 @@ struct Lane {
 }
 
 impl Desk {
+    /// The desk of so many shards of so many.
+    pub(crate) fn of(shards: usize, all: usize) -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            part: (shards, all.max(1)),
+        }
+    }
+
     /// The attempt waits for its turn.
     pub(crate) fn add(&mut self, class: Class, attempt: AttemptKey) {
         let lane = self.lanes.entry(class).or_default();
@@ -128,7 +138,9 @@ impl Desk {
     /// How many jobs may be offered while `queued` are.
     pub(crate) fn room(&self, queued: usize) -> usize {
         let free: u32 = self.workers.values().map(|(slots, _)| *slots).sum();
-        (2 * free as usize).max(QUEUED_MIN).saturating_sub(queued)
+        let (shards, all) = self.part;
+        let room = (2 * free as usize).max(QUEUED_MIN);
+        (room * shards).div_ceil(all).saturating_sub(queued)
     }
 }
 
@@ -173,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_quiet_tenant_does_not_wait_behind_a_loud_one() {
-        let mut desk = Desk::default();
+        let mut desk = Desk::of(4, 4);
         for n in 0..4 {
             desk.add(Class::Interactive, attempt("loud", n));
         }
@@ -186,7 +198,7 @@ mod tests {
 
     #[test]
     fn classes_share_by_weight_and_none_starves() {
-        let mut desk = Desk::default();
+        let mut desk = Desk::of(4, 4);
         let names = [
             (Class::Interactive, "i"),
             (Class::Alert, "a"),
@@ -212,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_lone_class_gets_every_turn() {
-        let mut desk = Desk::default();
+        let mut desk = Desk::of(4, 4);
         for n in 0..3 {
             desk.add(Class::Batch, attempt("b", n));
         }
@@ -225,7 +237,7 @@ mod tests {
     #[test]
     fn about_twice_the_free_slots_are_offered() {
         let now = Instant::now();
-        let mut desk = Desk::default();
+        let mut desk = Desk::of(4, 4);
         assert_eq!(desk.room(0), QUEUED_MIN);
         desk.free_slots("w1", 50, now);
         desk.free_slots("w2", 100, now);
@@ -237,6 +249,17 @@ mod tests {
         desk.free_slots("w2", 0, now + SILENT_AFTER);
         desk.forget_silent(now + SILENT_AFTER);
         assert_eq!(desk.room(0), QUEUED_MIN);
+    }
+
+    #[test]
+    fn of_the_free_slots_each_owner_offers_its_part() {
+        let now = Instant::now();
+        for (shards, room) in [(1, 13), (4, 50), (16, 200)] {
+            let mut desk = Desk::of(shards, 16);
+            assert_eq!(desk.room(0), QUEUED_MIN * shards / 16);
+            desk.free_slots("w1", 100, now);
+            assert_eq!(desk.room(0), room);
+        }
     }
 
     #[test]

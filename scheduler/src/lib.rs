@@ -21,13 +21,16 @@ mod figures;
 mod janitor;
 mod mail;
 mod owner;
+mod owners;
 mod restored;
+mod shares;
 mod slots;
 mod timers;
 mod unwanted;
 
 pub use config::{Config, Place, Start};
 pub use janitor::Janitor;
+pub use owners::Owners;
 pub use restored::{begin_life, life_began};
 
 /// An owner of shards.

@@ -11,20 +11,32 @@ use store::seal::{RootKey, Seal};
 use worker::plugins::{Plugins, Site};
 use worker::{PluginsConfig, RemoteConfig};
 
-use crate::args::Dev;
 use crate::descriptors::Connections;
+use crate::settings::{Agents, Tls};
+
+/// The process whose agents these are.
+pub(crate) struct Here<'a> {
+    /// The name of its worker.
+    pub(crate) worker: &'a str,
+    /// Whether there is no other worker.
+    pub(crate) alone: bool,
+    /// The folder of its data.
+    pub(crate) dir: &'a Path,
+    /// Where agents call back.
+    pub(crate) grpc: SocketAddr,
+    pub(crate) connections: Connections,
+}
 
 /// Finds them, and starts none.
 pub(crate) async fn open(
-    dev: &Dev,
-    dir: &Path,
-    (grpc, connections): (SocketAddr, Connections),
+    (agents, tls): (&Agents, &Tls),
+    here: &Here<'_>,
     (backend, key): (&Backend, &RootKey),
 ) -> anyhow::Result<Plugins> {
     let beside = std::env::current_exe()
         .ok()
         .and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let folders = match &dev.plugins {
+    let folders = match &agents.plugins {
         Some(folder) if !folder.is_dir() => {
             bail!("--plugins {}: there is no such folder", folder.display())
         }
@@ -36,26 +48,26 @@ pub(crate) async fn open(
             .collect(),
     };
     let site = Site {
-        worker: "dev".to_owned(),
+        worker: here.worker.to_owned(),
         tenants: vec![Tenant::default()],
         folders,
-        beside: beside.filter(|_| dev.plugins.is_none()),
-        data: dir.join("plugins"),
-        engine: grpc.to_string(),
+        beside: beside.filter(|_| agents.plugins.is_none()),
+        data: here.dir.join("plugins"),
+        engine: here.grpc.to_string(),
         environment: environment(std::env::vars_os()),
-        alone: true,
+        alone: here.alone,
     };
     let remote = RemoteConfig {
-        networks: dev.agent_networks.clone(),
-        trusted: dev.trust_agents.clone(),
-        ca: dev.tls_agent_ca.clone(),
-        own: dev.tls_cert.clone().zip(dev.tls_key.clone()),
+        networks: agents.agent_networks.clone(),
+        trusted: agents.trust_agents.clone(),
+        ca: tls.tls_agent_ca.clone(),
+        own: tls.tls_cert.clone().zip(tls.tls_key.clone()),
         ..RemoteConfig::default()
     };
     let defaults = PluginsConfig::default();
     let config = PluginsConfig {
         remote,
-        connections: seats(connections),
+        connections: seats(here.connections),
         ..defaults
     };
     Plugins::open(config, site, backend.clone(), Seal::new(key))

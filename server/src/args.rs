@@ -1,14 +1,11 @@
 //! The command line.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use engine::duration::Duration;
-use hyper::Uri;
-use ipnet::IpNet;
 
 use crate::log::Form;
+use crate::settings::{Agents, Place, Retention, Servers, Telling, Tls, Web};
 
 /// An open, governed job runner for platform engineering.
 #[derive(Debug, Parser)]
@@ -22,7 +19,10 @@ impl Args {
     /// How to write on stderr: commands that end at once write for people.
     pub(crate) fn form(&self) -> Form {
         match &self.verb {
-            Verb::Dev(dev) => Form::of(dev),
+            Verb::Dev(dev) => Form::of(&dev.telling),
+            Verb::Gateway(role) => Form::of(&role.telling),
+            Verb::Scheduler(role) => Form::of(&role.telling),
+            Verb::Worker(role) => Form::of(&role.telling),
             Verb::Config(_)
             | Verb::Backup(_)
             | Verb::Restore(_)
@@ -43,9 +43,32 @@ Examples:
   mirastack dev
   mirastack dev --data /var/lib/mirastack --http 127.0.0.1:0 --grpc 127.0.0.1:0")]
     Dev(Dev),
+    /// Take requests over HTTP, on servers that all roles share. Any number may run.
+    ///
+    /// Prints one line `ready http=…` on stdout when requests are answered.
+    #[command(after_long_help = "\
+Examples:
+  mirastack gateway --config /etc/mirastack.yaml
+  mirastack gateway --nats nats://127.0.0.1:4222 --registry http://127.0.0.1:2379 --valkey redis://127.0.0.1:6379")]
+    Gateway(Gateway),
+    /// Decide what is done next in each run, on servers that all roles share. Any number may run, and they share the work.
+    ///
+    /// Prints one line `ready` on stdout when it has begun.
+    #[command(after_long_help = "\
+Examples:
+  mirastack scheduler --config /etc/mirastack.yaml")]
+    Scheduler(Scheduler),
+    /// Call agents, on servers that all roles share. Any number may run.
+    ///
+    /// Prints one line `ready grpc=…` on stdout when it takes jobs. SIGTERM finishes or hands back what it has in hand.
+    #[command(after_long_help = "\
+Examples:
+  mirastack worker --config /etc/mirastack.yaml
+  mirastack worker --config /etc/mirastack.yaml --grpc 10.0.0.7:50051 --agent-networks 10.0.0.0/16")]
+    Worker(Worker),
     /// Print the effective configuration: each value, and where it comes from. Secrets are hidden.
     ///
-    /// What is printed can be used as a file (`--config FILE`). The flags are those of `dev`.
+    /// What is printed can be used as a file (`--config FILE`). The flags are those of all roles.
     #[command(after_long_help = "\
 Examples:
   mirastack config
@@ -78,6 +101,9 @@ pub(crate) struct Config {
     #[command(flatten)]
     pub(crate) dev: Dev,
 
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+
     /// What is printed.
     #[arg(skip)]
     pub(crate) shown: String,
@@ -85,131 +111,74 @@ pub(crate) struct Config {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dev {
-    /// A file with settings, in YAML: those below with `_` for `-`, `tls` with `cert`, `key`, `client_ca` and
-    /// `agent_ca`. The environment and the command line come before it.
-    #[arg(long, value_name = "FILE", env = "MIRASTACK_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 
-    /// The folder of all data; made when it does not exist. Default: ~/.local/share/mirastack/dev
-    #[arg(long, value_name = "DIR", env = "MIRASTACK_DATA")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) web: Web,
 
-    /// Where the HTTP API listens; port 0 picks a free one.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8080",
-        value_parser = address,
-        env = "MIRASTACK_HTTP"
-    )]
-    pub(crate) http: SocketAddr,
+    #[command(flatten)]
+    pub(crate) agents: Agents,
 
-    /// Where plugins call back; port 0 picks a free one.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:50051",
-        value_parser = address,
-        env = "MIRASTACK_GRPC"
-    )]
-    pub(crate) grpc: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
 
-    /// Where others reach the HTTP API, such as `https://mirastack.example`: what every address begins with that is shown.
-    /// Default: where it listens.
-    #[arg(
-        long,
-        value_name = "URL",
-        value_parser = public_url,
-        env = "MIRASTACK_PUBLIC_URL"
-    )]
-    pub(crate) public_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) retention: Retention,
 
-    /// Where agents are: DIR/NAME/NAME, or DIR/NAME/plugin.yaml. Default: `plugins` beside this program, else the
-    /// programs `mirastack-agent-NAME` beside it.
-    #[arg(long, value_name = "DIR", env = "MIRASTACK_PLUGINS")]
-    pub(crate) plugins: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+}
 
-    /// Networks in which agents may be that run by themselves and register, such as 10.1.0.0/16, besides this machine.
-    /// They do not authenticate, and nothing on the way there is encrypted, unless both sides speak TLS.
-    #[arg(
-        long,
-        value_name = "NETWORK,…",
-        value_delimiter = ',',
-        env = "MIRASTACK_AGENT_NETWORKS"
-    )]
-    pub(crate) agent_networks: Vec<IpNet>,
+#[derive(Debug, clap::Args)]
+pub(crate) struct Gateway {
+    #[command(flatten)]
+    pub(crate) place: Place,
 
-    /// Agents that run by themselves and whose MODIFY and ADMIN actions are offered all the same, and which get secret
-    /// settings. Without this they only read.
-    #[arg(
-        long,
-        value_name = "NAME,…",
-        value_delimiter = ',',
-        env = "MIRASTACK_TRUST_AGENTS"
-    )]
-    pub(crate) trust_agents: Vec<String>,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
 
-    /// The certificate for both ports, with those up to its root, in PEM. With it they speak TLS; peers on this machine
-    /// and agents in the networks above may still do without. The files are read again when they change.
-    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_CERT")]
-    pub(crate) tls_cert: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) web: Web,
 
-    /// The key of the certificate, in PEM.
-    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_KEY")]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
 
-    /// Who must have signed the certificates that clients show, in PEM. Without it they need none.
-    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_CLIENT_CA")]
-    pub(crate) tls_client_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+}
 
-    /// Who must have signed the certificates of agents that run by themselves and say that they serve at https://…, in
-    /// PEM. The certificate above is shown to them.
-    #[arg(long, value_name = "FILE", env = "MIRASTACK_TLS_AGENT_CA")]
-    pub(crate) tls_agent_ca: Option<PathBuf>,
+#[derive(Debug, clap::Args)]
+pub(crate) struct Scheduler {
+    #[command(flatten)]
+    pub(crate) place: Place,
 
-    /// How long ended runs are kept, such as 30d or 12h.
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "30d",
-        env = "MIRASTACK_KEEP"
-    )]
-    pub(crate) keep: Duration,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
 
-    /// How many ended runs are kept, at most: the newest.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value = "1000000",
-        env = "MIRASTACK_KEEP_RUNS"
-    )]
-    pub(crate) keep_runs: u64,
+    #[command(flatten)]
+    pub(crate) retention: Retention,
 
-    /// Start although settings are unsafe, such as plain HTTP for other machines; without this they stop the start.
-    #[arg(
-        long,
-        value_name = "BOOL",
-        default_value = "false",
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        action = clap::ArgAction::Set,
-        env = "MIRASTACK_ALLOW_UNSAFE"
-    )]
-    pub(crate) allow_unsafe: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+}
 
-    /// What to log: a level (error, warn, info, debug, trace) or a filter such as `info,scheduler=debug`.
-    #[arg(
-        long,
-        value_name = "FILTER",
-        default_value = "info",
-        env = "MIRASTACK_LOG"
-    )]
-    pub(crate) log: String,
+#[derive(Debug, clap::Args)]
+pub(crate) struct Worker {
+    #[command(flatten)]
+    pub(crate) place: Place,
 
-    /// How to log: `text` or `json`.
-    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"], env = "MIRASTACK_LOG_FORMAT")]
-    pub(crate) log_format: String,
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+
+    #[command(flatten)]
+    pub(crate) agents: Agents,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+
+    #[command(flatten)]
+    pub(crate) telling: Telling,
 }
 
 #[derive(Debug, clap::Args)]
@@ -243,41 +212,8 @@ pub(crate) struct Restore {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// Where to listen.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(ip) => Err(format!(
-            "the port is missing: write it as {}, or port 0 for any",
-            SocketAddr::new(ip, 8080)
-        )),
-        Err(_) => Err("it must be IP:PORT, such as 127.0.0.1:8080".to_owned()),
-    }
-}
-
-/// An address that others can be shown.
-fn public_url(text: &str) -> Result<String, String> {
-    let wrong = || "it must be http://HOST or https://HOST, with a port and a path perhaps";
-    let url: Uri = text.parse().map_err(|_| wrong())?;
-    let is_web = matches!(url.scheme_str(), Some("http" | "https"));
-    if !is_web || url.host().is_none_or(str::is_empty) || url.query().is_some() {
-        return Err(wrong().to_owned());
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
 /// Verbs of the contract that come later.
-const LATER: &[&str] = &[
-    "gateway",
-    "scheduler",
-    "worker",
-    "check",
-    "export",
-    "import",
-];
+const LATER: &[&str] = &["check", "export", "import"];
 
 /// A mistake of whoever typed the command.
 #[derive(Debug, thiserror::Error)]
@@ -299,27 +235,4 @@ pub(crate) fn later(words: &[String]) -> anyhow::Error {
 /// 2 for a mistake of usage, 1 for everything else.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() { 2 } else { 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_without_its_port_says_how_to_write_it() {
-        for (text, wanted) in [
-            ("0.0.0.0", "write it as 0.0.0.0:8080"),
-            ("::1", "write it as [::1]:8080"),
-            ("[::1]", "write it as [::1]:8080"),
-            ("localhost:80", "it must be IP:PORT"),
-            ("127.0.0.1:http", "it must be IP:PORT"),
-        ] {
-            let told = address(text).expect_err("no address");
-            assert!(told.contains(wanted), "{text}: {told}");
-        }
-        assert_eq!(
-            address("[::1]:0"),
-            Ok("[::1]:0".parse().expect("an address"))
-        );
-    }
 }

@@ -112,10 +112,10 @@ impl Bootstrap {
     }
 
     /// Where the installation is reached now.
-    pub(crate) fn at(self, http: SocketAddr, grpc: SocketAddr) -> Self {
+    pub(crate) fn at(self, http: SocketAddr, grpc: Option<SocketAddr>) -> Self {
         Self {
             http: format!("http://{http}"),
-            grpc: grpc.to_string(),
+            grpc: grpc.map(|grpc| grpc.to_string()).unwrap_or_default(),
             ..self
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         assert!(next.api_secret == cut.api_secret && next.is_new());
 
         let here: SocketAddr = "127.0.0.1:1".parse().expect("an address");
-        let done = next.at(here, here);
+        let done = next.at(here, Some(here));
         done.write(dir.path()).expect("it is ours");
         let later = admin_of(dir.path(), kept.path()).await.expect("it works");
         assert!(!later.expect("the same key").is_new());

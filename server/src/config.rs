@@ -17,12 +17,13 @@ use engine::expression::did_you_mean;
 use engine::yaml::{self, Entry, Kind, Node, Position};
 
 use crate::args::{Args, Usage, Verb};
+use crate::settings::without_password;
 use crate::{dev, environment};
 
 /// The flag that names the file.
 const FILE: &str = "config";
 /// The verb that has every setting.
-const ALL: &str = "dev";
+const ALL: &str = "config";
 /// No file is longer, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;
 /// Instead of the file `root.key`.
@@ -36,7 +37,13 @@ pub(crate) fn parse() -> anyhow::Result<Args> {
         Err(error) => Err(error),
     })?;
     match &args.verb {
-        Verb::Dev(_) | Verb::Config(_) | Verb::Backup(_) | Verb::Restore(_) => {
+        Verb::Dev(_)
+        | Verb::Gateway(_)
+        | Verb::Scheduler(_)
+        | Verb::Worker(_)
+        | Verb::Config(_)
+        | Verb::Backup(_)
+        | Verb::Restore(_) => {
             environment::check(&Args::command())?;
         }
         Verb::Version | Verb::Later(_) => {}
@@ -54,12 +61,10 @@ pub fn effective(flags: &[String], text: &str) -> anyhow::Result<String> {
         .into_iter()
         .chain(flags.iter().map(OsString::from))
         .collect();
-    match parsed(&words, |path| checked(path, text))?.verb {
-        Verb::Config(config) => Ok(config.shown),
-        Verb::Dev(_) | Verb::Backup(_) | Verb::Restore(_) | Verb::Version | Verb::Later(_) => {
-            bail!("it is called for the configuration")
-        }
-    }
+    let Verb::Config(config) = parsed(&words, |path| checked(path, text))?.verb else {
+        bail!("it is called for the configuration")
+    };
+    Ok(config.shown)
 }
 
 /// The command line of these words. Help, the version and a mistake of usage are clap's own errors.
@@ -323,7 +328,7 @@ fn value(arg: &Arg, given: &ArgMatches) -> String {
         .into_iter()
         .flatten()
         .map(|v| v.to_string_lossy().into_owned());
-    let quoted: Vec<String> = texts.map(|text| quoted(&text)).collect();
+    let quoted: Vec<String> = texts.map(|text| quoted(&without_password(&text))).collect();
     match arg.get_value_delimiter() {
         Some(_) => format!("[{}]", quoted.join(", ")),
         None => quoted.into_iter().next().unwrap_or_else(|| unset(arg)),

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use worker::Worker;
 use worker::plugins::Plugins;
 
+use crate::agents::Here;
 use crate::args::Dev;
 use crate::bootstrap::{self, Bootstrap};
 use crate::clock::{self, Clock};
@@ -30,7 +31,7 @@ use crate::components::{self, Agents, Disk, LeftOut};
 use crate::descriptors::Connections;
 use crate::doors::Doors;
 use crate::log::Form;
-use crate::safety::Unsafe;
+use crate::safety::{Exposed, Unsafe};
 use crate::signals::Signals;
 use crate::{agents, backup, context, files, hello, incoming, log};
 
@@ -38,11 +39,14 @@ use crate::{agents, backup, context, files, hello, incoming, log};
 pub(crate) const SHARDS: u16 = 4;
 
 pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
-    log::begin(dev)?;
-    let safety = Unsafe::accept(dev)?;
-    let dir = data_folder(dev.data.as_deref())?;
+    log::begin(&dev.telling)?;
+    let exposed = Exposed::of(&dev.place)
+        .web(&dev.web, &dev.tls)
+        .agents(&dev.agents, &dev.tls);
+    let safety = Unsafe::accept(&dev.telling, &exposed)?;
+    let dir = data_folder(dev.place.data.as_deref())?;
     files::folder(&dir)?;
-    let (backend, handle) = Embedded::open(&dir, options(Form::of(dev)))?;
+    let (backend, handle) = Embedded::open(&dir, options(Form::of(&dev.telling)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -162,30 +166,38 @@ async fn begin(
     stops: &Stops,
     parts: &mut Running,
 ) -> anyhow::Result<()> {
-    let http = bind(dev.http, "--http").await?;
-    let grpc = bind(dev.grpc, "--grpc").await?;
+    let http = bind(dev.web.http, "--http").await?;
+    let grpc = bind(dev.agents.grpc, "--grpc").await?;
     let addresses = (http.local_addr()?, grpc.local_addr()?);
-    let doors = Doors::open(dev)?;
+    let doors = Doors::open(&dev.tls, &dev.agents.agent_networks)?;
     let key = bootstrap::root_key(dir, &backend).await?;
     let life = backup::life(&backend).await?;
     let connections = Connections::make_room();
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
-    let agents_outlive = components::agents_outlive(&backend, !dev.trust_agents.is_empty()).await?;
-    let plugins =
-        Arc::new(agents::open(dev, dir, (addresses.1, connections), (&backend, &key)).await?);
+    let agents_outlive =
+        components::agents_outlive(&backend, !dev.agents.trust_agents.is_empty()).await?;
+    let here = Here {
+        worker: "dev",
+        alone: true,
+        dir,
+        grpc: addresses.1,
+        connections,
+    };
+    let plugins = agents::open((&dev.agents, &dev.tls), &here, (&backend, &key)).await?;
+    let plugins = Arc::new(plugins);
     components.push(Arc::new(LeftOut(plugins.problems().len())));
     let ground = Ground {
         backend,
         key,
         life,
         http: addresses.0,
-        public_url: dev.public_url.clone(),
+        public_url: dev.web.public_url.clone(),
         metrics,
         plugins,
         doors,
-        retention: (dev.keep, dev.keep_runs),
+        retention: (dev.retention.keep, dev.retention.keep_runs),
         connections,
         agents_outlive,
         components,
@@ -207,7 +219,7 @@ async fn begin(
     }
     let admin = make_admin(dir, known, addresses).await?;
     let flag = context_flag(dev, admin.as_ref());
-    log::ready(ground.scheme(), addresses.0, addresses.1);
+    log::ready(Some((ground.scheme(), addresses.0)), Some(addresses.1));
     welcome(dev, dir, flag);
     Ok(())
 }
@@ -222,7 +234,7 @@ async fn make_admin(
         return Ok(None);
     };
     let is_new = known.is_new();
-    let admin = known.at(http, grpc);
+    let admin = known.at(http, Some(grpc));
     if is_new {
         hello::load(&admin).await?;
     }
@@ -241,6 +253,7 @@ fn start(ground: &Ground, stops: &Stops, parts: &mut Running, grpc: TcpListener)
     };
     let place = scheduler::Place {
         shards: shards.clone(),
+        of: SHARDS,
         start: Start::Alone,
         agents_outlive: ground.agents_outlive,
         // Whoever tries the product is alone: one may approve one's own request here, and only here.
@@ -324,7 +337,7 @@ fn told(
     }
 }
 
-async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+pub(crate) async fn bind(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(addr).await;
     bound.with_context(|| {
         format!("cannot listen on {addr}: choose another address with {flag}, or port 0 for any")
@@ -365,7 +378,7 @@ fn context_flag(dev: &Dev, admin: Option<&Bootstrap>) -> &'static str {
         Some(Ok(false)) | None => FLAG,
         Some(Err(error)) => {
             let told = format!("no miractl context was written: {error:#}");
-            log::tell(Form::of(dev), &told);
+            log::tell(Form::of(&dev.telling), &told);
             FLAG
         }
     }
@@ -379,5 +392,5 @@ fn welcome(dev: &Dev, dir: &Path, flag: &str) {
          miractl{flag} approval list\n",
         dir.display()
     );
-    log::tell(Form::of(dev), &text);
+    log::tell(Form::of(&dev.telling), &text);
 }

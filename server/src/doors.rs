@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use gateway::Door;
 
-use crate::args::Dev;
+use ipnet::IpNet;
+
+use crate::settings;
 use crate::tls::{self, Tls, TlsDoor};
 
 /// Who lets connections in, where there is TLS.
@@ -17,12 +19,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// The doors that the settings ask for; none without TLS.
+    /// The doors that the settings ask for; none without TLS. Agents in these networks may do without.
     ///
     /// # Errors
     /// Half of the settings is missing, or the files cannot be used.
-    pub(crate) fn open(dev: &Dev) -> anyhow::Result<Option<Self>> {
-        let Some(files) = files(dev)? else {
+    pub(crate) fn open(
+        settings: &settings::Tls,
+        networks: &[IpNet],
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(files) = files(settings)? else {
             return Ok(None);
         };
         let door = |protocols, plain| {
@@ -35,7 +40,7 @@ impl Doors {
         };
         Ok(Some(Self {
             http: door(&[b"h2", b"http/1.1"], Vec::new())?,
-            grpc: door(&[b"h2"], dev.agent_networks.clone())?,
+            grpc: door(&[b"h2"], networks.to_vec())?,
         }))
     }
 }
@@ -44,8 +49,12 @@ impl Doors {
 ///
 /// # Errors
 /// Half of them is missing.
-pub(crate) fn files(dev: &Dev) -> anyhow::Result<Option<tls::Files>> {
-    let (cert, key) = match (&dev.tls_cert, &dev.tls_key, &dev.tls_client_ca) {
+pub(crate) fn files(settings: &settings::Tls) -> anyhow::Result<Option<tls::Files>> {
+    let (cert, key) = match (
+        &settings.tls_cert,
+        &settings.tls_key,
+        &settings.tls_client_ca,
+    ) {
         (Some(cert), Some(key), _) => (cert, key),
         (None, None, None) => return Ok(None),
         _ => {
@@ -55,6 +64,6 @@ pub(crate) fn files(dev: &Dev) -> anyhow::Result<Option<tls::Files>> {
     Ok(Some(tls::Files {
         cert: cert.clone(),
         key: key.clone(),
-        client_ca: dev.tls_client_ca.clone(),
+        client_ca: settings.tls_client_ca.clone(),
     }))
 }

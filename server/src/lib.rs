@@ -19,7 +19,9 @@ mod files;
 mod hello;
 mod incoming;
 mod log;
+mod roles;
 mod safety;
+mod settings;
 mod signals;
 mod tls;
 
@@ -49,6 +51,9 @@ pub fn start() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::Dev(dev) => dev::run(&dev),
+        Verb::Gateway(role) => roles::gateway(&role),
+        Verb::Scheduler(role) => roles::scheduler(&role),
+        Verb::Worker(role) => roles::worker(&role),
         Verb::Backup(args) => backup::make(&args),
         Verb::Restore(args) => backup::restore(&args),
         Verb::Version => {

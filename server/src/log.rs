@@ -10,7 +10,7 @@ use store::clock::{Clock, ProcessClock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::args::Dev;
+use crate::settings::Telling;
 
 /// How stderr is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    pub(crate) fn of(dev: &Dev) -> Self {
-        match dev.log_format.as_str() {
+    pub(crate) fn of(telling: &Telling) -> Self {
+        match telling.log_format.as_str() {
             "json" => Self::Json,
             _ => Self::Text,
         }
@@ -42,15 +42,15 @@ impl Form {
     }
 }
 
-pub(crate) fn begin(dev: &Dev) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&dev.log).with_context(|| {
+pub(crate) fn begin(telling: &Telling) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&telling.log).with_context(|| {
         format!(
             "--log {:?} is no filter; write a level, such as info or debug",
-            dev.log
+            telling.log
         )
     })?;
     let to_stderr = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match Form::of(dev) {
+    match Form::of(telling) {
         Form::Json => to_stderr.json().init(),
         Form::Text => to_stderr.with_ansi(std::io::stderr().is_terminal()).init(),
     }
@@ -86,8 +86,14 @@ pub(crate) fn say(text: &str) {
 
 /// The one line on stdout that scripts wait for.
 #[expect(clippy::print_stdout, reason = "scripts wait for this line")]
-pub(crate) fn ready(scheme: &str, http: SocketAddr, grpc: SocketAddr) {
-    println!("ready http={scheme}://{http} grpc={grpc}");
+pub(crate) fn ready(http: Option<(&str, SocketAddr)>, grpc: Option<SocketAddr>) {
+    let http = http.map(|(scheme, http)| format!(" http={scheme}://{http}"));
+    let grpc = grpc.map(|grpc| format!(" grpc={grpc}"));
+    println!(
+        "ready{}{}",
+        http.unwrap_or_default(),
+        grpc.unwrap_or_default()
+    );
 }
 
 #[cfg(test)]

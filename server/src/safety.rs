@@ -1,12 +1,14 @@
 //! Settings with which somebody else reads along or gets in: they stop the start, unless that is asked for.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;
 use gateway::{Component, ComponentState};
+use hyper::Uri;
 
 use crate::args::Dev;
 use crate::log::Form;
+use crate::settings::{Agents, Place, Servers, Telling, Tls, Web};
 use crate::{bootstrap, doors, log};
 
 /// How many settings in force are unsafe.
@@ -17,9 +19,9 @@ impl Unsafe {
     ///
     /// # Errors
     /// Something is, and nobody asked for it: all of it, with what to do.
-    pub(crate) fn accept(dev: &Dev) -> anyhow::Result<Self> {
-        let found = found(dev, bootstrap::known_root_key(dev.data.as_deref()));
-        if !found.is_empty() && !dev.allow_unsafe {
+    pub(crate) fn accept(telling: &Telling, exposed: &Exposed) -> anyhow::Result<Self> {
+        let found = exposed.found();
+        if !found.is_empty() && !telling.allow_unsafe {
             bail!(
                 "these settings are unsafe, and nothing was started:\n  - {}\n\
                  --allow-unsafe starts all the same, says so in the log and shows in /healthz how many there are",
@@ -32,7 +34,7 @@ impl Unsafe {
         if !found.is_empty() {
             let told = found.join("\n  - ");
             let told = format!("UNSAFE, because of --allow-unsafe:\n  - {told}");
-            log::tell(Form::of(dev), &told);
+            log::tell(Form::of(telling), &told);
         }
         Ok(Self(found.len()))
     }
@@ -40,13 +42,16 @@ impl Unsafe {
 
 /// What is to be said of these settings before anything is started with them, in lines.
 pub(crate) fn said(dev: &Dev) -> Vec<String> {
-    let unsafe_ones = found(dev, bootstrap::known_root_key(dev.data.as_deref()));
-    let word = match dev.allow_unsafe {
+    let unsafe_ones = Exposed::of(&dev.place)
+        .web(&dev.web, &dev.tls)
+        .agents(&dev.agents, &dev.tls)
+        .found();
+    let word = match dev.telling.allow_unsafe {
         true => "unsafe, and allowed",
         false => "this stops the start",
     };
     let unsafe_ones = unsafe_ones.iter().map(|what| format!("{word}: {what}"));
-    let half = doors::files(dev).err();
+    let half = doors::files(&dev.tls).err();
     let half = half.map(|error| format!("this stops the start: {error:#}"));
     unsafe_ones.chain(half).collect()
 }
@@ -54,35 +59,92 @@ pub(crate) fn said(dev: &Dev) -> Vec<String> {
 /// A root key, and where it is from.
 type RootKey = (String, String);
 
-fn found(dev: &Dev, root_key: Option<RootKey>) -> Vec<String> {
-    let mut found = Vec::new();
-    let plain = dev.tls_cert.is_none();
-    if plain && is_elsewhere(dev.http) {
-        found.push(format!(
-            "http {}: others than this machine reach it, and what they say, tokens included, is not encrypted: \
-             set --tls-cert and --tls-key, or --http 127.0.0.1:{}",
-            dev.http,
-            dev.http.port()
-        ));
+/// Where others reach this process, and with what it keeps its secrets.
+#[derive(Default)]
+pub(crate) struct Exposed {
+    /// Where people and other systems do, without TLS.
+    http: Option<SocketAddr>,
+    /// Where agents do, without TLS and without that their networks are named.
+    grpc: Option<SocketAddr>,
+    /// Servers on other machines, without TLS on the way.
+    servers: Vec<String>,
+    root_key: Option<RootKey>,
+}
+
+impl Exposed {
+    pub(crate) fn of(place: &Place) -> Self {
+        Self {
+            root_key: bootstrap::known_root_key(place.data.as_deref()),
+            ..Self::default()
+        }
     }
-    // Networks that are named are asked for, with what that means.
-    if plain && is_elsewhere(dev.grpc) && dev.agent_networks.is_empty() {
-        found.push(format!(
-            "grpc {}: others than this machine reach it, nothing on the way is encrypted, and no agent of theirs is \
-             let in: set --tls-cert and --tls-key, name their networks with --agent-networks, or set --grpc 127.0.0.1:{}",
-            dev.grpc,
-            dev.grpc.port()
-        ));
+
+    pub(crate) fn web(self, web: &Web, tls: &Tls) -> Self {
+        let http = tls.tls_cert.is_none().then_some(web.http);
+        Self { http, ..self }
     }
-    if let Some((key, place)) = root_key
-        && is_guessed(&key)
-    {
-        found.push(format!(
-            "{place} is a pattern that anybody guesses: make one with `openssl rand -hex 32`, or, before there are \
-             data, leave it out, and one is made"
-        ));
+
+    pub(crate) fn agents(self, agents: &Agents, tls: &Tls) -> Self {
+        // Networks that are named are asked for, with what that means.
+        let plain = tls.tls_cert.is_none() && agents.agent_networks.is_empty();
+        let grpc = plain.then_some(agents.grpc);
+        Self { grpc, ..self }
     }
-    found
+
+    /// Who can speak with those servers can do everything, and what is said on the way there is read along.
+    pub(crate) fn servers(mut self, servers: &Servers) -> Self {
+        let all = servers.nats.iter().chain(&servers.registry);
+        let all = all.chain([&servers.valkey]);
+        self.servers
+            .extend(all.filter_map(|url| is_plain_elsewhere(url)));
+        self
+    }
+
+    fn found(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for server in &self.servers {
+            found.push(format!(
+                "{server}: it is on another machine, and what is said on the way there is not encrypted: name it with \
+                 tls://, https:// or rediss://"
+            ));
+        }
+        if let Some(http) = self.http.filter(|http| is_elsewhere(*http)) {
+            found.push(format!(
+                "http {http}: others than this machine reach it, and what they say, tokens included, is not encrypted: \
+                 set --tls-cert and --tls-key, or --http 127.0.0.1:{}",
+                http.port()
+            ));
+        }
+        if let Some(grpc) = self.grpc.filter(|grpc| is_elsewhere(*grpc)) {
+            found.push(format!(
+                "grpc {grpc}: others than this machine reach it, nothing on the way is encrypted, and no agent of \
+                 theirs is let in: set --tls-cert and --tls-key, name their networks with --agent-networks, or set \
+                 --grpc 127.0.0.1:{}",
+                grpc.port()
+            ));
+        }
+        if let Some((key, place)) = &self.root_key
+            && is_guessed(key)
+        {
+            found.push(format!(
+                "{place} is a pattern that anybody guesses: make one with `openssl rand -hex 32`, or, before there are \
+                 data, leave it out, and one is made"
+            ));
+        }
+        found
+    }
+}
+
+/// The server, without its password, where it is on another machine and nothing on the way there is encrypted.
+fn is_plain_elsewhere(url: &str) -> Option<String> {
+    let parsed: Uri = url.parse().ok()?;
+    let is_plain = !matches!(parsed.scheme_str(), Some("tls" | "https" | "rediss"));
+    let host = parsed.host()?.trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    (is_plain && !is_here).then(|| {
+        let scheme = parsed.scheme_str().unwrap_or_default();
+        format!("{scheme}://{host}")
+    })
 }
 
 fn is_elsewhere(address: SocketAddr) -> bool {
@@ -137,10 +199,14 @@ mod tests {
         let Verb::Dev(dev) = Args::parse_from(words).verb else {
             panic!("another verb")
         };
-        found(
-            &dev,
-            root_key.map(|key| (key.to_owned(), ROOT_KEY.to_owned())),
-        )
+        let exposed = Exposed {
+            root_key: root_key.map(|key| (key.to_owned(), ROOT_KEY.to_owned())),
+            ..Exposed::default()
+        };
+        exposed
+            .web(&dev.web, &dev.tls)
+            .agents(&dev.agents, &dev.tls)
+            .found()
     }
 
     #[test]
@@ -155,6 +221,22 @@ mod tests {
         assert!(found_in(&["--http", "[::1]:0", "--grpc", "127.8.9.1:0"], None).is_empty());
         let named = ["--grpc", "10.1.0.1:81", "--agent-networks", "10.1.0.0/16"];
         assert!(found_in(&named, None).is_empty());
+    }
+
+    #[test]
+    fn servers_on_other_machines_without_tls_are_unsafe_and_no_password_is_told() {
+        for (url, told) in [
+            ("nats://127.0.0.1:4222", None),
+            ("nats://localhost:4222", None),
+            ("redis://[::1]:6379", None),
+            ("nats://a:canary@10.0.0.7:4222", Some("nats://10.0.0.7")),
+            ("http://kine:2379", Some("http://kine")),
+            ("https://etcd.example:2379", None),
+            ("rediss://valkey:6379", None),
+            ("tls://nats:4222", None),
+        ] {
+            assert_eq!(is_plain_elsewhere(url).as_deref(), told, "{url}");
+        }
     }
 
     #[test]

@@ -59,5 +59,5 @@ impl Servers {
 /// A process of the installation.
 pub(crate) async fn process(options: &Options) -> Backend {
     let opened = Box::pin(open(options)).await;
-    opened.expect("the servers answer")
+    opened.expect("the servers answer").backend
 }

@@ -2,4 +2,6 @@
 
 mod conformance;
 mod ground;
+mod ownership;
+mod roles;
 mod trouble;

@@ -308,7 +308,7 @@ async fn no_command_line_that_is_broken_in_any_way_is_taken_or_does_harm() {
     let long = "x".repeat(100_000);
     let lines: [(&str, &[&str]); 12] = [
         ("no command", &["nothing"]),
-        ("one that comes later", &["gateway"]),
+        ("one that comes later", &["check"]),
         ("an unknown name", &["dev", "--nothing"]),
         ("a word too many", &["dev", "extra"]),
         ("a wrong type", &["dev", "--http", "x"]),

@@ -39,6 +39,7 @@ fn config() -> Config {
 fn scheduler(ports: Backend, start: Start) -> Scheduler {
     let place = Place {
         shards: shards(),
+        of: SHARDS,
         start,
         agents_outlive: false,
         not_requester: false,

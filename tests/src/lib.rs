@@ -25,6 +25,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod receiver;
 pub mod relay;
+pub mod role;
 pub mod schemathesis;
 mod serve;
 pub mod shared;

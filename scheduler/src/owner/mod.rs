@@ -120,6 +120,7 @@ impl Owner {
             Start::Alone => now,
             Start::Listening => now + LOST_AFTER,
         };
+        let desk = Desk::of(place.shards.len(), usize::from(place.of));
         Self {
             slots: Slots::new(config.runs_max, config.bytes_max),
             began: backend.clock.now(),
@@ -128,7 +129,7 @@ impl Owner {
             place,
             timers: Timers::default(),
             detector: Detector::default(),
-            desk: Desk::default(),
+            desk,
             known: Known::default(),
             inputs: FuturesUnordered::new(),
             followed: BTreeMap::new(),

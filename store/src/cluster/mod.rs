@@ -51,7 +51,7 @@ use crate::{Backend, Error, Views};
 pub struct Options {
     /// NATS, and what is ours there.
     pub broker: broker::Options,
-    /// How many shards there are: 1 to 64.
+    /// Over how many shards the runs of a new installation are spread: 1 to 64.
     pub shards: u16,
     /// Kine or etcd.
     pub registry: registry::Options,
@@ -65,14 +65,24 @@ pub struct Options {
     pub random: Arc<dyn Random>,
 }
 
+/// An installation.
+pub struct Cluster {
+    /// Its ports.
+    pub backend: Backend,
+    /// How many shards it has.
+    pub shards: u16,
+}
+
 /// Connects to all servers, and makes what is not there yet.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when a server does not answer, or something there is not as it must be; with what and why.
-pub async fn open(options: &Options) -> Result<Backend, Error> {
+pub async fn open(options: &Options) -> Result<Cluster, Error> {
     let (clock, random) = (Arc::clone(&options.clock), Arc::clone(&options.random));
+    let registry = Definitions::open(&options.registry).await?;
+    let shards = registry.shards(options.shards).await?;
     let broker = Broker::connect(&options.broker).await?;
-    let journals = Journals::open(&broker, options.shards, Arc::clone(&clock)).await?;
+    let journals = Journals::open(&broker, shards, Arc::clone(&clock)).await?;
     let journals = Arc::new(journals);
     let keys = Keys::open(&broker, Arc::clone(&clock), Arc::clone(&random)).await?;
     let watch = Watch::open(&broker, options.lists.is_some()).await?;
@@ -80,12 +90,12 @@ pub async fn open(options: &Options) -> Result<Backend, Error> {
         Some(file) => Arc::new(Lists::open(&broker, &journals, &watch, file).await?),
         None => Arc::new(NoLists::of(&broker, &journals)),
     };
-    Ok(Backend {
+    let backend = Backend {
         archive: Arc::new(Archived::of(Arc::clone(&journals), Arc::clone(&clock))),
         keys: Arc::new(keys),
-        inbox: Arc::new(Inboxes::open(&broker, options.shards).await?),
+        inbox: Arc::new(Inboxes::open(&broker, shards).await?),
         jobs: Arc::new(Queues::open(&broker, Arc::clone(&random)).await?),
-        registry: Arc::new(Definitions::open(&options.registry).await?),
+        registry: Arc::new(registry),
         memory: Arc::new(Cache::open(&options.memory).await?),
         blobs: Arc::new(Values::of(Arc::clone(&journals))),
         views,
@@ -93,7 +103,8 @@ pub async fn open(options: &Options) -> Result<Backend, Error> {
         journal: journals,
         clock,
         random,
-    })
+    };
+    Ok(Cluster { backend, shards })
 }
 
 /// Whether it happened is not known.

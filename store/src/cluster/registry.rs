@@ -87,6 +87,25 @@ impl Definitions {
         })
     }
 
+    /// How many shards the installation has: whoever came first has set it. It stands beside what the installation keeps.
+    pub(super) async fn shards(&self, new: u16) -> Result<u16, Error> {
+        let key = format!("{}.shards", self.root.trim_end_matches('/')).into_bytes();
+        let put = Request::RequestPut(PutRequest {
+            key: key.clone(),
+            value: new.to_string().into_bytes(),
+        });
+        match self.change(key.clone(), 0, put).await {
+            Ok(_) => return Ok(new),
+            Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let found = in_time(self.kv.clone().range(one(key))).await?.kvs.pop();
+        let text = found.and_then(|found| String::from_utf8(found.value).ok());
+        let number = text.and_then(|text| text.parse().ok());
+        let number = number.filter(|number| (1..=64).contains(number));
+        number.ok_or_else(|| Error::Corrupt("the registry's number of shards is none".to_owned()))
+    }
+
     fn key(&self, key: &str) -> Vec<u8> {
         [self.root.as_bytes(), key.as_bytes()].concat()
     }

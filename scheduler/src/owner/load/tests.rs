@@ -31,6 +31,7 @@ fn starting(start: Start, agents_outlive: bool) -> Owner {
     let (backend, _) = Embedded::inline(memory, options).expect("an empty store");
     let place = Place {
         shards: vec![Shard(0)],
+        of: 1,
         start,
         agents_outlive,
         not_requester: true,

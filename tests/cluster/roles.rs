@@ -1,0 +1,92 @@
+//! The roles, each in processes of its own, on real servers.
+
+use anyhow::{Context as _, Result, ensure};
+use http::Method;
+use mirastack_tests::api::Api;
+use mirastack_tests::role::{Role, Servers};
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant, sleep};
+
+const ECHO: &str = "\
+workflow: echo
+inputs: { value: { type: string } }
+steps:
+  - { id: first, uses: demo/echo, with: { value: '${{ inputs.value }}' } }
+  - { id: pause, wait: 100ms }
+  - { id: second, uses: demo/echo, with: { value: '${{ steps.first.output.value }}' } }
+outputs: { value: '${{ steps.second.output.value }}' }
+";
+
+/// Waits for what may take a moment, as with agents that are being looked at.
+async fn soon<T>(what: &str, mut tried: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        match tried().await {
+            Ok(found) => return Ok(found),
+            Err(error) if begun.elapsed() > Duration::from_secs(60) => {
+                return Err(error.context(what.to_owned()));
+            }
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn run(api: &Api, value: &str) -> Result<Value> {
+    let request = api
+        .request(Method::POST, "/api/v1/workflows/echo/runs")
+        .header("prefer", "wait=30")
+        .json(&json!({ "inputs": { "value": value } }));
+    api.send(request).await?.ok()
+}
+
+#[tokio::test]
+async fn runs_end_on_a_cluster_whoever_is_killed() -> Result<()> {
+    let servers = Servers::start().await?;
+    let mut gateways = Vec::new();
+    for _ in 0..2 {
+        gateways.push(Role::start("gateway", &servers).await?);
+    }
+    let mut others = Vec::new();
+    for verb in ["scheduler", "scheduler", "worker", "worker"] {
+        others.push(Role::start(verb, &servers).await?);
+    }
+    let first = gateways[0].admin().await?;
+    let second = first.by(&gateways[1].url()?);
+    soon(
+        "the workflow is saved once the agent is known",
+        async || second.put_yaml("/api/v1/workflows/echo", ECHO).await?.ok(),
+    )
+    .await?;
+    for (number, api) in [&first, &second, &first, &second].into_iter().enumerate() {
+        let value = format!("v{number}");
+        let ended = run(api, &value).await?;
+        ensure!(ended["status"] == "succeeded", "{ended}");
+        ensure!(ended["outputs"]["value"] == value.as_str(), "{ended}");
+    }
+
+    // One of each dies; who is left does its work.
+    gateways[0].process.kill()?;
+    others[0].process.kill()?;
+    others[2].process.kill()?;
+    for number in 0..4 {
+        let value = format!("w{number}");
+        let begun = run(&second, &value).await?;
+        let id = begun["id"].as_str().context("a run has an id")?.to_owned();
+        let ended = soon("it ends", async || {
+            let run = second.get(&format!("/api/v1/runs/{id}")).await?.ok()?;
+            ensure!(run["status"] == "succeeded", "{run}");
+            Ok(run)
+        })
+        .await?;
+        ensure!(ended["outputs"]["value"] == value.as_str(), "{ended}");
+    }
+    let list = second.get("/api/v1/runs?limit=100").await?.ok()?;
+    let ended = list["items"].as_array().context("a list")?;
+    ensure!(ended.len() == 8, "{list}");
+    for role in gateways.iter_mut().skip(1).chain(others.iter_mut()) {
+        if role.process.signal(rustix::process::Signal::TERM).is_ok() {
+            role.process.ended().await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Processes of one role each, on servers that they share.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::api::{Api, ApiKey};
+use crate::process::{Process, Stream};
+use crate::program;
+use crate::shared::{Shared, Which};
+
+/// The servers of a cluster.
+#[derive(Debug)]
+pub struct Servers {
+    /// NATS.
+    pub nats: Shared,
+    /// Kine.
+    pub registry: Shared,
+    /// Valkey.
+    pub valkey: Shared,
+}
+
+impl Servers {
+    /// Starts one of each.
+    ///
+    /// # Errors
+    /// As [`Shared::start`].
+    pub async fn start() -> Result<Self> {
+        Ok(Self {
+            nats: Shared::start(Which::Nats).await?,
+            registry: Shared::start(Which::Kine).await?,
+            valkey: Shared::start(Which::Valkey).await?,
+        })
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        vec![
+            format!("--nats=nats://{}", self.nats.address()),
+            format!("--registry=http://{}", self.registry.address()),
+            format!("--valkey=redis://{}", self.valkey.address()),
+        ]
+    }
+}
+
+/// Every role of a test's cluster has it.
+const ROOT_KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+/// A running process of one role. Dropping it kills it.
+#[derive(Debug)]
+pub struct Role {
+    /// The process, to signal and to read.
+    pub process: Process,
+    at: Option<SocketAddr>,
+    /// Last, so that a dropped process can still show its output.
+    folder: TempDir,
+}
+
+impl Role {
+    /// Starts `mirastack gateway`, `scheduler` or `worker`, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It was not built, or does not become ready; with the end of its log.
+    pub async fn start(verb: &str, servers: &Servers) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let home = folder.path().join("home");
+        fs::create_dir(&home)?;
+        let mut command = program::alone(&program::built("mirastack")?, &home);
+        command.env("MIRASTACK_ROOT_KEY", ROOT_KEY);
+        command.arg(verb).args(servers.arguments());
+        match verb {
+            "gateway" => command.args(["--http", "127.0.0.1:0"]),
+            "worker" => command.args(["--grpc", "127.0.0.1:0"]),
+            _ => &mut command,
+        };
+        command.arg("--data").arg(data(&folder));
+        let mut process = Process::spawn(verb, command, folder.path())?;
+        let at = process
+            .line(Stream::Stdout, "its line `ready …`", ready)
+            .await?;
+        Ok(Self {
+            process,
+            at,
+            folder,
+        })
+    }
+
+    /// The API of a gateway, as nobody.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn url(&self) -> Result<String> {
+        let at = self.at.context("it listens nowhere")?;
+        Ok(format!("http://{at}"))
+    }
+
+    /// The API of the first gateway, with the admin's token.
+    ///
+    /// # Errors
+    /// It has written no key, or the server refuses it.
+    pub async fn admin(&self) -> Result<Api> {
+        let path = data(&self.folder).join("bootstrap.json");
+        let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let key: ApiKey = serde_json::from_slice(&text)?;
+        Api::login(&self.url()?, &key).await
+    }
+}
+
+fn data(folder: &TempDir) -> PathBuf {
+    folder.path().join("data")
+}
+
+/// Reads `ready`, and where it listens, if it says so.
+fn ready(line: &str) -> Option<Option<SocketAddr>> {
+    let said = line.strip_prefix("ready")?;
+    if said.is_empty() {
+        return Some(None);
+    }
+    let (_, at) = said.strip_prefix(' ')?.split_once('=')?;
+    at.strip_prefix("http://")
+        .unwrap_or(at)
+        .parse()
+        .ok()
+        .map(Some)
+}
