@@ -191,3 +191,20 @@ async fn lists_that_are_made_again_are_the_same() {
     let again = rows(&process(&options).await).await;
     assert_eq!(again, followed, "another file");
 }
+
+#[tokio::test]
+async fn lists_of_other_streams_begin_anew() {
+    let folder = TempDir::new().expect("a folder");
+    for number in 0..2 {
+        // The same file and the same name, and each time other servers.
+        let servers = Servers::start(Which::Kine).await;
+        let mut options = options(&servers);
+        options.lists = Some(folder.path().join("lists.db"));
+        let backend = process(&options).await;
+        let run = Sample::born(&Birth::number(number));
+        store(&backend, &run).await;
+        let (shown, _) = rows(&backend).await;
+        let ids: Vec<_> = shown.iter().map(|row| row.id).collect();
+        assert_eq!(ids, [run.key.run]);
+    }
+}

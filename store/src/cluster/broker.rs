@@ -1,6 +1,7 @@
 //! The connection to NATS, and the streams that must be there as they must be.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -205,7 +206,8 @@ pub(super) fn reading(deliver_policy: DeliverPolicy, subject: String) -> Pull {
     }
 }
 
-/// Reads what is there now, in parts, as long as `see` wants more. Answers whether it was all that was there at first.
+/// Reads what is there now, in parts, as long as `see` wants more. Answers whether it was all that was there at first:
+/// a part of it may have been purged meanwhile, and nothing else is missing.
 pub(super) async fn each(
     stream: &Stream,
     config: Pull,
@@ -219,13 +221,17 @@ pub(super) async fn each(
         let part = consumer.fetch().max_messages(PART).messages().await;
         let mut part = part.map_err(unavailable)?;
         let before = left;
-        while let Some(message) = part.next().await {
+        while let Some(message) = timeout(2 * CALL, part.next()).await.map_err(unavailable)? {
             left = left.saturating_sub(1);
             if more.is_continue() {
                 more = see(&message.map_err(unavailable)?)?;
             }
         }
         if left == before {
+            let pending = consumer.get_info().await.map_err(unavailable)?.num_pending;
+            if pending > 0 {
+                return Err(unavailable("a stream stopped in the middle: read it again"));
+            }
             break; // What was there is purged.
         }
     }
@@ -336,55 +342,36 @@ fn is_absent(kind: &GetStreamErrorKind) -> bool {
 
 /// What of a stream that is there is not as wanted.
 fn differences(is: &Config, wanted: &Config) -> Vec<String> {
-    let pairs = [
-        (
-            "subjects",
-            format!("{:?}", is.subjects),
-            format!("{:?}", wanted.subjects),
-        ),
-        (
-            "retention",
-            format!("{:?}", is.retention),
-            format!("{:?}", wanted.retention),
-        ),
-        (
-            "storage",
-            format!("{:?}", is.storage),
-            format!("{:?}", wanted.storage),
-        ),
-        (
-            "discard",
-            format!("{:?}", is.discard),
-            format!("{:?}", wanted.discard),
-        ),
-        (
-            "num_replicas",
-            is.num_replicas.to_string(),
-            wanted.num_replicas.to_string(),
-        ),
-        (
-            "max_age",
-            format!("{:?}", is.max_age),
-            format!("{:?}", wanted.max_age),
-        ),
-        (
-            "allow_direct",
-            is.allow_direct.to_string(),
-            wanted.allow_direct.to_string(),
-        ),
-        (
-            "deny_purge",
-            is.deny_purge.to_string(),
-            wanted.deny_purge.to_string(),
-        ),
-        (
-            "deny_delete",
-            is.deny_delete.to_string(),
-            wanted.deny_delete.to_string(),
-        ),
-    ];
-    let differs = pairs.into_iter().filter(|(_, is, wanted)| is != wanted);
-    differs
-        .map(|(what, is, wanted)| format!("{what} is {is} instead of {wanted}"))
-        .collect()
+    let mut found = Vec::new();
+    let mut compare = |what: &str, is: &dyn Debug, wanted: &dyn Debug| {
+        let (is, wanted) = (format!("{is:?}"), format!("{wanted:?}"));
+        if is != wanted {
+            found.push(format!("{what} is {is} instead of {wanted}"));
+        }
+    };
+    compare("subjects", &is.subjects, &wanted.subjects);
+    compare("retention", &is.retention, &wanted.retention);
+    compare("storage", &is.storage, &wanted.storage);
+    compare("discard", &is.discard, &wanted.discard);
+    compare("num_replicas", &is.num_replicas, &wanted.num_replicas);
+    compare("max_age", &is.max_age, &wanted.max_age);
+    compare(
+        "max_msgs_per_subject",
+        &per_subject(is),
+        &per_subject(wanted),
+    );
+    compare(
+        "allow_msg_ttl",
+        &is.allow_message_ttl,
+        &wanted.allow_message_ttl,
+    );
+    compare("allow_direct", &is.allow_direct, &wanted.allow_direct);
+    compare("deny_purge", &is.deny_purge, &wanted.deny_purge);
+    compare("deny_delete", &is.deny_delete, &wanted.deny_delete);
+    found
+}
+
+/// No limit is 0 to us and -1 to the server.
+fn per_subject(config: &Config) -> i64 {
+    config.max_messages_per_subject.max(0)
 }

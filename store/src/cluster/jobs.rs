@@ -262,7 +262,7 @@ async fn answer_all(broker: Broker, mut owed: mpsc::Receiver<Owed>) {
     loop {
         tokio::select! { biased;
             Some((to, answer)) = waiting.next() => send(&broker, to, answer).await,
-            more = owed.recv() => match more {
+            more = owed.recv(), if waiting.len() < ANSWERS_MAX => match more {
                 Some(Owed { to, answer }) => waiting.push(async { (to, answer.await.ok()) }),
                 None => return,
             },

@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex};
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
-
 use bytes::Bytes;
 use engine::digest::Digest;
 use engine::event::Event;
@@ -213,13 +213,13 @@ impl Journals {
             Ok(ControlFlow::Continue(()))
         })
         .await?;
-        Ok(if removed {
-            Place::Removed
-        } else if records.is_empty() || !whole {
-            // Where a part is missing, the run was archived meanwhile.
-            Place::Empty
-        } else {
-            Place::Records(records)
+        if !whole {
+            return Err(unavailable("the run was archived meanwhile: read it again"));
+        }
+        Ok(match records.is_empty() {
+            _ if removed => Place::Removed,
+            true => Place::Empty,
+            false => Place::Records(records),
         })
     }
 
@@ -237,8 +237,7 @@ impl Journals {
     pub(super) async fn mark_removed(&self, key: &RunKey) -> Result<(), Error> {
         let stream = shard_of(&self.streams, key.run.shard())?;
         lock(&self.heads).remove(key);
-        let mark =
-            async_nats::jetstream::message::PublishMessage::build().header(record::REMOVED, "1");
+        let mark = PublishMessage::build().header(record::REMOVED, "1");
         let sequence = self.broker.publish(self.subject("run", key), mark).await;
         let sequence = sequence.map_err(unavailable)?;
         let purge = stream

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use engine::id::RunKey;
@@ -31,7 +31,6 @@ const TABLES: &str = "
 
 /// The connection that writes.
 pub(super) struct File {
-    path: PathBuf,
     conn: Connection,
 }
 
@@ -71,16 +70,15 @@ impl File {
                 anew(path)?
             }
         };
-        let path = path.to_owned();
-        Ok(Self { path, conn })
+        Ok(Self { conn })
     }
 
-    /// Empties it.
+    /// Empties it in its place: whoever reads has it open.
     pub(super) fn begin_anew(&mut self) -> Result<(), Error> {
-        // The old connection must not hold what is removed.
-        self.conn = Connection::open_in_memory().map_err(|e| reading(&e))?;
-        self.conn = anew(&self.path)?;
-        Ok(())
+        let empty =
+            "BEGIN; DELETE FROM view_run; DELETE FROM view_label; DELETE FROM view_approval;
+            DELETE FROM place; DELETE FROM gone; DELETE FROM damaged; COMMIT";
+        self.conn.execute_batch(empty).map_err(|e| reading(&e))
     }
 
     /// Up to where each stream is in the lists.

@@ -178,7 +178,8 @@ impl Follower {
         };
         let payload = &came.message.payload;
         match self.sources[came.source].kind {
-            Kind::Journal if payload.is_empty() => Ok((Change::Removed(key), None)),
+            // A mark that the run is removed: the notes say it, too.
+            Kind::Journal if payload.is_empty() => Ok((Change::Nothing, None)),
             Kind::Journal => {
                 let Some((record, events)) = read(&key, payload) else {
                     return Ok((Change::Nothing, None));
