@@ -124,13 +124,13 @@ impl Owner {
             return;
         }
         let run = slot.run.as_ref();
-        let is_owed = run.is_some_and(|r| {
-            r.owed()
-                .any(|o| o.step == step && o.attempt == number && !o.granted)
-        });
-        match run.filter(|_| is_owed).and_then(|r| r.job(step)) {
-            Some(job) => self.offering.push(job),
-            None => {
+        let owed = run.and_then(|r| r.owed().find(|o| o.step == step && o.attempt == number));
+        let job = run.filter(|_| owed.is_some_and(|o| !o.granted));
+        match (job.and_then(|r| r.job(step)), owed) {
+            (Some(job), _) => self.offering.push(job),
+            // It was granted while its turn came: somebody has it.
+            (None, Some(_)) => self.detector.put(&attempt, Place::Gone(Instant::now())),
+            (None, None) => {
                 self.detector.remove(&attempt);
             }
         }

@@ -48,7 +48,13 @@ impl Owner {
         let Some(run) = &slot.run else { return };
         let owed: Vec<(AttemptKey, Owed)> = run.owed().map(|o| (attempt_key(key, o), o)).collect();
         for (attempt, owed) in &owed {
-            if self.detector.place(attempt).is_none() && (durable || is_first_read(run, *owed)) {
+            let is_new = match self.detector.place(attempt) {
+                None => durable || is_first_read(run, *owed),
+                // Somebody had it from an owner before this one: it never gets a turn, and is missed from now on.
+                Some(Place::Backlog) => durable && owed.granted,
+                Some(_) => false,
+            };
+            if is_new {
                 self.owe(slot, attempt, *owed);
             }
         }

@@ -8,6 +8,7 @@ use engine::digest::Digest;
 use engine::event::{Call, RunStatus};
 use engine::event::{Event, Origin, PinnedAction, RunCreated, Section, Trigger, TriggerKind};
 use engine::id::{Attempt, Nonce, RunId, StepNo, Tenant};
+use engine::job::AttemptKey;
 use engine::manifest::ActionName;
 use engine::principal::{Permission, Principal};
 use engine::record::Cause;
@@ -18,7 +19,8 @@ use store::clock::{ProcessClock, SystemRandom};
 use store::embedded::{Embedded, Options};
 
 use super::*;
-use crate::config::{Config, Place};
+use crate::config::{self, Config};
+use crate::detector::Place;
 use crate::mail::From;
 
 fn owner(agents_outlive: bool) -> Owner {
@@ -29,7 +31,7 @@ fn starting(start: Start, agents_outlive: bool) -> Owner {
     let options = Options::new(Arc::new(ProcessClock::start()), Arc::new(SystemRandom));
     let memory = store::embedded::Place::Memory;
     let (backend, _) = Embedded::inline(memory, options).expect("an empty store");
-    let place = Place {
+    let place = config::Place {
         shards: vec![Shard(0)],
         of: 1,
         start,
@@ -196,6 +198,37 @@ async fn a_run_that_waits_for_long_is_not_kept_in_memory() {
         assert_eq!(owner.slots.take(&key).is_some(), is_kept);
         assert!(owner.timers.of(&key).is_some(), "it is woken all the same");
     }
+}
+
+/// Whoever heard of it from an owner before this one asks for the grant before it is offered here.
+#[tokio::test]
+async fn a_call_that_was_granted_before_its_turn_came_is_looked_after() {
+    let mut owner = owner(true);
+    let now = owner.backend.clock.now();
+    let mut dispatched = granted(now);
+    dispatched.pop();
+    let mut slot = Slot::default();
+    let dispatched = run_of(now, &dispatched);
+    let key = dispatched.key().clone();
+    let (step, number) = (StepNo(0), Attempt(1));
+    let attempt = AttemptKey {
+        key: key.clone(),
+        step,
+        attempt: number,
+    };
+    slot.run = Some(dispatched);
+    owner.sync(&key, &slot, true);
+    assert_eq!(owner.detector.place(&attempt), Some(Place::Backlog));
+    slot.run = Some(run(now));
+    owner.sync(&key, &slot, true);
+    let place = owner.detector.place(&attempt);
+    assert!(matches!(place, Some(Place::Gone(_))), "{place:?}");
+
+    owner.detector.put(&attempt, Place::Offering);
+    owner.build_job(&key, &slot, step, number);
+    let place = owner.detector.place(&attempt);
+    assert!(matches!(place, Some(Place::Gone(_))), "{place:?}");
+    assert!(owner.offering.is_empty());
 }
 
 /// A run as an owner knows it. It was called elsewhere since, if `stored` says that this is in the journal.
