@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use scheduler::{Janitor, Owners, Start};
 use store::Backend;
 use store::clock::{Drift, ProcessClock, SystemRandom};
+use store::cluster::broker::Role;
 use store::cluster::{self, Cluster};
 use store::seal::{RootKey, Seal};
 use tokio::task::JoinSet;
@@ -80,13 +81,14 @@ where
     result
 }
 
-async fn connect(servers: &Servers, lists: Option<PathBuf>) -> anyhow::Result<Cluster> {
+async fn connect(servers: &Servers, role: Role, lists: Option<PathBuf>) -> anyhow::Result<Cluster> {
     let name = &servers.installation;
     let options = cluster::Options {
         broker: cluster::broker::Options {
             servers: servers.nats.clone(),
             name: name.clone(),
             replicas: servers.replicas,
+            role,
         },
         shards: SHARDS,
         registry: cluster::registry::Options {
@@ -150,7 +152,10 @@ async fn serve_gateway(
     let address = http.local_addr()?;
     let doors = Doors::open(&role.tls, &[])?;
     let root_key = root_key(&role.place)?;
-    let Cluster { backend, shards } = connect(&role.servers, Some(dir.join("lists.db"))).await?;
+    let Cluster { backend, shards } = {
+        let lists = Some(dir.join("lists.db"));
+        connect(&role.servers, Role::Gateway, lists).await?
+    };
     let life = backup::life(&backend).await?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
@@ -198,7 +203,7 @@ async fn serve_gateway(
 }
 
 async fn serve_scheduler(role: &args::Scheduler, stop: CancellationToken) -> anyhow::Result<()> {
-    let Cluster { backend, shards } = connect(&role.servers, None).await?;
+    let Cluster { backend, shards } = connect(&role.servers, Role::Scheduler, None).await?;
     let config = scheduler::Config {
         keep: role.retention.keep,
         keep_runs: role.retention.keep_runs,
@@ -232,7 +237,7 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
     let address = grpc.local_addr()?;
     let doors = Doors::open(&role.tls, &role.agents.agent_networks)?;
     let root_key = root_key(&role.place)?;
-    let Cluster { backend, shards } = connect(&role.servers, None).await?;
+    let Cluster { backend, shards } = connect(&role.servers, Role::Worker, None).await?;
     let name = own_name(&backend);
     let connections = Connections::make_room();
     let here = Here {

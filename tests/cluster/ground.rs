@@ -36,9 +36,10 @@ impl Servers {
     ) -> Options {
         Options {
             broker: broker::Options {
-                servers: vec![format!("nats://{}", self.nats.address())],
+                servers: vec![self.nats.nats("admin")],
                 name: name.to_owned(),
                 replicas: 1,
+                role: broker::Role::Scheduler,
             },
             shards: SHARDS,
             registry: registry::Options {

@@ -3,5 +3,6 @@
 mod conformance;
 mod ground;
 mod ownership;
+mod rights;
 mod roles;
 mod trouble;

@@ -6,6 +6,7 @@ use mirastack_tests::api::Api;
 use mirastack_tests::role::{Role, Servers};
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
+use tokio::try_join;
 
 const ECHO: &str = "\
 workflow: echo
@@ -51,12 +52,12 @@ async fn run(api: &Api, value: &str) -> Result<()> {
 #[tokio::test]
 async fn runs_end_on_a_cluster_whoever_is_killed() -> Result<()> {
     let servers = Servers::start().await?;
-    let mut gateways = Vec::new();
-    for _ in 0..2 {
-        gateways.push(Role::start("gateway", &servers).await?);
-    }
-    let mut others = Vec::new();
-    for verb in ["scheduler", "scheduler", "worker", "worker"] {
+    // A gateway may come first: it waits for what a scheduler makes.
+    let first = Role::start("gateway", &servers);
+    let (first, other) = try_join!(first, Role::start("scheduler", &servers))?;
+    let (mut gateways, mut others) = (vec![first], vec![other]);
+    gateways.push(Role::start("gateway", &servers).await?);
+    for verb in ["scheduler", "worker", "worker"] {
         others.push(Role::start(verb, &servers).await?);
     }
     let first = gateways[0].admin().await?;

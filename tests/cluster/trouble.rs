@@ -7,7 +7,7 @@ use engine::id::{Shard, Tenant};
 use engine::time::Timestamp;
 use futures::join;
 use mirastack_tests::relay::Relay;
-use mirastack_tests::shared::Which;
+use mirastack_tests::shared::{Which, nats};
 use store::cluster::Options;
 use store::conformance::sample::{Birth, Sample};
 use store::conformance::{CountingRandom, HandClock};
@@ -36,7 +36,7 @@ async fn an_answer_that_was_lost_is_no_conflict() {
     let direct = options(&servers);
     let relay = Relay::before(servers.nats.address()).await.expect("a port");
     let mut through = options(&servers);
-    through.broker.servers = vec![format!("nats://{}", relay.address())];
+    through.broker.servers = vec![nats("admin", relay.address())];
     let (ours, other) = (process(&through).await, process(&direct).await);
     let mut run = Sample::born(&Birth::number(1));
     store(&ours, &run).await;

@@ -121,6 +121,13 @@ fn is_taken(error: &anyhow::Error) -> bool {
 /// A free port is taken by somebody else once in thousands of starts.
 const TRIES: usize = 3;
 
+/// A file of this project, by its path from the root.
+#[must_use]
+pub fn of_project(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.join(path)
+}
+
 /// An address that nobody listened at just now.
 ///
 /// # Errors

@@ -36,9 +36,9 @@ impl Servers {
         })
     }
 
-    fn arguments(&self) -> Vec<String> {
+    fn arguments(&self, verb: &str) -> Vec<String> {
         vec![
-            format!("--nats=nats://{}", self.nats.address()),
+            format!("--nats={}", self.nats.nats(verb)),
             format!("--registry=http://{}", self.registry.address()),
             format!("--valkey=redis://{}", self.valkey.address()),
         ]
@@ -69,7 +69,7 @@ impl Role {
         fs::create_dir(&home)?;
         let mut command = program::alone(&program::built("mirastack")?, &home);
         command.env("MIRASTACK_ROOT_KEY", ROOT_KEY);
-        command.arg(verb).args(servers.arguments());
+        command.arg(verb).args(servers.arguments(verb));
         match verb {
             "gateway" => command.args(["--http", "127.0.0.1:0"]),
             "worker" => command.args(["--grpc", "127.0.0.1:0"]),

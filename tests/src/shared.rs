@@ -3,7 +3,6 @@
 use crate::process::Process;
 use crate::program;
 use anyhow::{Context as _, Result};
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +22,7 @@ pub struct Shared {
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// One server of NATS with JetStream, which waits for its disk.
+    /// One server of NATS, with the settings and the rights of `deploy/nats`.
     Nats,
     /// Kine, which keeps what it is told in SQLite.
     Kine,
@@ -49,7 +48,12 @@ impl Which {
         Ok(match self {
             Self::Nats => {
                 let place = ["--addr", &ip.to_string(), "--port", &port].map(str::to_owned);
-                [&place[..], &["--config", "nats.conf"].map(str::to_owned)].concat()
+                let config = program::of_project("deploy/nats/one.conf");
+                let config = config
+                    .to_str()
+                    .context("a path that is no text")?
+                    .to_owned();
+                [&place[..], &["--config".to_owned(), config]].concat()
             }
             Self::Kine => {
                 let file = "sqlite://kine.db?_journal=WAL&_synchronous=FULL&_busy_timeout=30000&_txlock=immediate";
@@ -105,6 +109,12 @@ impl Shared {
         Ok(())
     }
 
+    /// The address for a user of NATS: a role, or `admin`, or `system` in the system's own account.
+    #[must_use]
+    pub fn nats(&self, user: &str) -> String {
+        nats(user, self.address)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -117,15 +127,33 @@ impl Shared {
     }
 }
 
-/// Without `always` what was acknowledged is lost with the power.
-const NATS: &str = "jetstream { store_dir: data, sync_interval: always }\n";
+/// The users of `deploy/nats/rights.conf`.
+const USERS: [&str; 4] = ["gateway", "scheduler", "worker", "admin"];
+
+fn password(user: &str) -> String {
+    format!("the-password-of-{user}")
+}
+
+/// The address for a user of NATS, where it is reached.
+#[must_use]
+pub fn nats(user: &str, address: SocketAddr) -> String {
+    let password = match user {
+        "system" => password("admin"),
+        user => password(user),
+    };
+    format!("nats://{user}:{password}@{address}")
+}
 
 async fn spawn(which: Which, folder: &Path, address: SocketAddr) -> Result<Process> {
-    if which == Which::Nats {
-        fs::write(folder.join("nats.conf"), NATS)?;
-    }
     let mut command = Command::new(program::shared(which.name())?);
     command.current_dir(folder).args(which.arguments(address)?);
+    if which == Which::Nats {
+        command.env("MIRASTACK_NATS_DATA", folder.join("data"));
+        for user in USERS {
+            let name = format!("MIRASTACK_{}_PASSWORD", user.to_uppercase());
+            command.env(name, password(user));
+        }
+    }
     let mut process = Process::spawn(which.name(), command, folder)?;
     let listens = async || TcpStream::connect(address).await.context("connecting");
     process.until("it listens", listens).await?;

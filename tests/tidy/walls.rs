@@ -45,7 +45,11 @@ const RESERVED: [(&str, &[&str], &str); 3] = [
         &["store", "loadtest", TESTS, FUZZ],
         "only the store knows SQLite (and the tests, which damage its file, and the floor of loadtest)",
     ),
-    ("async-nats", &["store"], "only store/cluster knows NATS"),
+    (
+        "async-nats",
+        &["store", TESTS],
+        "only store/cluster knows NATS (and the tests, which try what its users may do)",
+    ),
     ("redis", &["store"], "only store/cluster knows Valkey"),
 ];
 

@@ -17,8 +17,9 @@ use engine::digest::Digest;
 use engine::id::{RunKey, Tenant};
 use engine::time::Timestamp;
 
-use super::broker::{self, Broker};
+use super::broker::Broker;
 use super::journal::Journals;
+use super::reading;
 use super::unavailable;
 use crate::port::Blobs;
 use crate::{Error, lock};
@@ -79,7 +80,7 @@ impl Parts {
 
     pub(super) async fn get(&self, key: &RunKey, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
         let name = format!("{}.{digest}", self.of_run(key));
-        let part = async |number| broker::last(&self.stream, &format!("{name}.{number}")).await;
+        let part = async |number| reading::last(&self.stream, &format!("{name}.{number}")).await;
         let Some(first) = part(0).await? else {
             return Ok(None);
         };
@@ -117,9 +118,9 @@ impl Parts {
         };
         let headers = Pull {
             headers_only: true,
-            ..broker::reading(policy, format!("{}.blob.>", self.broker.name))
+            ..reading::once(policy, format!("{}.blob.>", self.broker.name))
         };
-        broker::each(&self.stream, headers, |message| {
+        reading::each(&self.stream, headers, |message| {
             let Some((key, is_first)) = run_of(&message.subject) else {
                 return Ok(ControlFlow::Continue(()));
             };
@@ -129,7 +130,7 @@ impl Parts {
             }
             let (count, last) = runs.entry(key).or_default();
             *count += usize::from(is_first);
-            *last = broker::sequence(message)?;
+            *last = reading::sequence(message)?;
             Ok(ControlFlow::Continue(()))
         })
         .await?;

@@ -18,7 +18,8 @@ use engine::time::Timestamp;
 use minicbor::bytes::ByteVec;
 
 use super::blobs::Parts;
-use super::broker::{self, Broker, Expecting};
+use super::broker::{Broker, Expecting};
+use super::reading;
 use super::unavailable;
 use crate::port::Retention;
 use crate::{Error, packed};
@@ -67,7 +68,7 @@ impl History {
 
     /// Whether the run is archived.
     pub(super) async fn has(&self, key: &RunKey) -> Result<bool, Error> {
-        let found = broker::last(&self.ended, &self.subject("ended", key)).await?;
+        let found = reading::last(&self.ended, &self.subject("ended", key)).await?;
         Ok(found.is_some())
     }
 
@@ -101,7 +102,7 @@ impl History {
     /// The records of an archived run; none where it is none.
     pub(super) async fn read(&self, key: &RunKey) -> Result<Vec<Bytes>, Error> {
         let subject = self.subject("ended", key);
-        let Some(message) = broker::last(&self.ended, &subject).await? else {
+        let Some(message) = reading::last(&self.ended, &subject).await? else {
             return Ok(Vec::new());
         };
         let damaged = || {
@@ -129,11 +130,11 @@ impl History {
         let too_many = info.state.messages.saturating_sub(keep.number);
         let headers = Pull {
             headers_only: true,
-            ..broker::reading(DeliverPolicy::All, format!("{}.ended.>", self.broker.name))
+            ..reading::once(DeliverPolicy::All, format!("{}.ended.>", self.broker.name))
         };
         let mut found = Vec::new();
         let mut looked_at = 0;
-        broker::each(&self.ended, headers, |message| {
+        reading::each(&self.ended, headers, |message| {
             let is_old = ended_at(message.headers.as_ref()).is_none_or(|at| at < keep.before);
             if found.len() == max || !(is_old || looked_at < too_many) {
                 return Ok(ControlFlow::Break(()));

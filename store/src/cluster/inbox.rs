@@ -1,15 +1,19 @@
 //! Commands from outside, in a stream for each shard; a message is deleted once it is settled.
 //!
-//! Subjects are `NAME.inbox.SHARD.COMMAND`: a command that is still there is not stored again.
+//! Subjects are `NAME.inbox.SHARD.ROLE.COMMAND`: a command that is still there is not stored again. The broker lets each
+//! role send under its own name alone, and what is not that role's to ask is refused here: a worker decides nothing, and a
+//! gateway reports nothing.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::command::Command;
 use engine::id::{CommandId, RunKey, Shard};
 use futures::future::try_join_all;
 
-use super::broker::{Broker, Expecting, Followers};
+use super::broker::{Broker, Expecting};
+use super::reading::Followers;
 use super::{of_shard, shard_of, unavailable};
 use crate::Error;
 use crate::port::{Inbox, Message};
@@ -56,7 +60,8 @@ impl Inboxes {
 impl Inbox for Inboxes {
     async fn send(&self, shard: Shard, message: &Message) -> Result<(), Error> {
         shard_of(&self.streams, shard)?;
-        let subject = format!("{}.{}", of_shard(&self.broker, "inbox", shard), message.id);
+        let place = of_shard(&self.broker, "inbox", shard);
+        let subject = format!("{place}.{}.{}", self.broker.role.name(), message.id);
         let body = Body {
             id: message.id,
             key: message.key.clone(),
@@ -87,14 +92,20 @@ impl Inbox for Inboxes {
             .after(stream, &subject, sequence, max)
             .await?;
         let mut messages = Vec::with_capacity(found.len());
+        let mut refused = Vec::new();
         for (sequence, message) in found {
-            let decoded = minicbor::decode::<Body>(&message.payload);
-            let Ok(Body { id, key, body }) = decoded else {
-                tracing::warn!(subject = %message.subject, "what stands here is no command");
-                continue;
-            };
-            messages.push((sequence, Message { id, key, body }));
+            match minicbor::decode::<Body>(&message.payload) {
+                Ok(Body { id, key, body }) if may_ask(&message.subject, &body) => {
+                    messages.push((sequence, Message { id, key, body }));
+                }
+                Ok(_) | Err(_) => {
+                    let subject = &message.subject;
+                    tracing::warn!(%subject, "what stands here is not for this role to ask: it is removed");
+                    refused.push(sequence);
+                }
+            }
         }
+        self.settle(shard, &refused).await?;
         Ok(messages)
     }
 
@@ -111,10 +122,54 @@ impl Inbox for Inboxes {
     }
 }
 
+/// Whether the role that has sent this may ask it.
+fn may_ask(subject: &str, body: &[u8]) -> bool {
+    let is_report = || matches!(minicbor::decode(body), Ok(Command::Report { .. }));
+    match subject.rsplit('.').nth(1) {
+        Some("worker") => is_report(),
+        Some("gateway") => !is_report(),
+        _ => true,
+    }
+}
+
 async fn is_gone(stream: &Stream, sequence: u64) -> Result<bool, Error> {
     match stream.get_raw_message(sequence).await {
         Ok(_) => Ok(false),
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
         Err(error) => Err(unavailable(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::command::Outcome;
+    use engine::id::{Attempt, StepNo};
+
+    #[test]
+    fn a_worker_reports_and_a_gateway_asks_and_nothing_else() {
+        let encoded = |command: &Command| minicbor::to_vec(command).expect("memory");
+        let report = encoded(&Command::Report {
+            step: StepNo(0),
+            attempt: Attempt(1),
+            outcome: Outcome::NotCalled {
+                reason: String::new(),
+            },
+            nonce: None,
+        });
+        for (role, may_report, may_decide) in [
+            ("worker", true, false),
+            ("gateway", false, true),
+            ("scheduler", true, true),
+        ] {
+            let subject = format!("mirastack.inbox.00.{role}.0123");
+            assert_eq!(may_ask(&subject, &report), may_report, "{role}");
+            for other in [
+                encoded(&Command::Wake { in_hand: false }),
+                b"no command".to_vec(),
+            ] {
+                assert_eq!(may_ask(&subject, &other), may_decide, "{role}");
+            }
+        }
     }
 }

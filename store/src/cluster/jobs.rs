@@ -1,7 +1,7 @@
 //! What passes between owners and workers: a stream in memory for the jobs, and requests without a stream for words.
 //!
-//! A job's subject is `NAME.step.POOL`, and each pool has one consumer that all its workers pull from. Nothing is
-//! acknowledged: what was handed to a worker has left the queue, and an owner sees by its detector whether it arrived.
+//! A job's subject is `NAME.step.POOL`, and each pool has one consumer that all its workers pull from; whoever offers makes
+//! it. Nothing is acknowledged: what was handed to a worker has left the queue, and an owner sees by its detector whether it arrived.
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
@@ -20,11 +20,12 @@ use engine::job::{Answer, Job, Word};
 use futures::future::try_join_all;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::broker::{self, Broker, Expecting};
+use super::broker::{Broker, Expecting, Role};
+use super::reading;
 use super::{of_shard, unavailable};
 use crate::clock::Random;
 use crate::port::{Heard, Jobs, Offered, Queue};
@@ -57,7 +58,7 @@ pub(super) struct Queues {
 #[derive(Clone)]
 struct Queued {
     stream: Stream,
-    epoch: u64,
+    epoch: Arc<OnceCell<u64>>,
     pools: Arc<Mutex<HashMap<String, Arc<Pool>>>>,
 }
 
@@ -75,6 +76,8 @@ struct Owed {
 }
 
 impl Queues {
+    pub(super) const STREAM: &str = "STEPS";
+
     /// The queues; their stream is made where it is not there.
     ///
     /// # Errors
@@ -108,24 +111,28 @@ impl Queues {
         let config = Config {
             storage: StorageType::Memory,
             max_messages: QUEUED_MAX,
-            ..self.broker.kept("STEPS", subjects.to_vec())
+            ..self.broker.kept(Self::STREAM, subjects.to_vec())
         };
-        let stream = self.broker.stream(config).await?;
-        let epoch = self.epoch(&stream).await?;
         let queued = Queued {
-            stream,
-            epoch,
+            stream: self.broker.stream(config).await?,
+            epoch: Arc::default(),
             pools: Arc::default(),
         };
         *lock(&self.queued) = Some(queued.clone());
         Ok(queued)
     }
 
+    /// The number of the stream as it was found.
+    async fn epoch_of(&self, queued: &Queued) -> Result<u64, Error> {
+        let found = || self.epoch(&queued.stream);
+        queued.epoch.get_or_try_init(found).await.copied()
+    }
+
     /// What is in the stream beside the jobs: a number that is lost with them.
     async fn epoch(&self, stream: &Stream) -> Result<u64, Error> {
         let subject = format!("{}.steps", self.broker.name);
         loop {
-            if let Some(message) = broker::last(stream, &subject).await? {
+            if let Some(message) = reading::last(stream, &subject).await? {
                 return minicbor::decode(&message.payload).map_err(unavailable);
             }
             let message = Expecting {
@@ -145,6 +152,19 @@ impl Queues {
         if let Some(pool) = known {
             return Ok((queued, pool));
         }
+        let pool = Arc::new(Pool {
+            consumer: self.consumer(&queued.stream, name).await?,
+            asked: AsyncMutex::default(),
+        });
+        lock(&queued.pools).insert(name.to_owned(), Arc::clone(&pool));
+        Ok((queued, pool))
+    }
+
+    /// What the workers of a pool pull from. They themselves may not make it.
+    async fn consumer(&self, stream: &Stream, name: &str) -> Result<Consumer<Pull>, Error> {
+        if self.broker.role != Role::Scheduler {
+            return stream.get_consumer(name).await.map_err(unavailable);
+        }
         let config = Pull {
             durable_name: Some(name.to_owned()),
             filter_subject: self.step(name),
@@ -153,13 +173,7 @@ impl Queues {
             memory_storage: true,
             ..Pull::default()
         };
-        let consumer = queued.stream.create_consumer(config).await;
-        let pool = Arc::new(Pool {
-            consumer: consumer.map_err(unavailable)?,
-            asked: AsyncMutex::default(),
-        });
-        lock(&queued.pools).insert(name.to_owned(), Arc::clone(&pool));
-        Ok((queued, pool))
+        stream.create_consumer(config).await.map_err(unavailable)
     }
 
     /// What went wrong may be that the stream is gone: the next call makes it anew.
@@ -171,7 +185,8 @@ impl Queues {
     }
 
     async fn put(&self, pool: &str, jobs: &[Job]) -> Result<Vec<Offered>, Error> {
-        let epoch = self.queued().await?.epoch;
+        let (queued, _) = self.pool(pool).await?;
+        let epoch = self.epoch_of(&queued).await?;
         let subject = self.step(pool);
         // One after the other, so that they stand in the queue in this order; the answers come together.
         let mut sent = Vec::with_capacity(jobs.len());
@@ -197,9 +212,10 @@ impl Queues {
 
     async fn look(&self, name: &str) -> Result<Queue, Error> {
         let (queued, pool) = self.pool(name).await?;
+        let known = self.epoch_of(&queued).await?;
         let info = pool.consumer.get_info().await.map_err(unavailable)?;
         let epoch = self.epoch(&queued.stream).await?;
-        if epoch != queued.epoch {
+        if epoch != known {
             return Err(unavailable("the queue was lost, and is made anew"));
         }
         let front = info.delivered.stream_sequence + 1;
@@ -268,6 +284,13 @@ async fn answer_all(broker: Broker, mut owed: mpsc::Receiver<Owed>) {
             },
         }
     }
+}
+
+/// Where answers may go: to whoever waits for them, also in another account of the broker.
+fn is_for_answers(subject: &Subject) -> bool {
+    ["_INBOX.", "_R_."]
+        .iter()
+        .any(|begin| subject.starts_with(begin))
 }
 
 /// Nothing tells whoever asked to say it again.
@@ -361,7 +384,8 @@ impl Jobs for Queues {
 
 impl Queues {
     fn heard(&self, message: Message) -> Option<Heard> {
-        let to = message.reply?;
+        // The broker lets anybody name any place for an answer: a journal, too.
+        let to = message.reply.filter(is_for_answers)?;
         let word = minicbor::decode(&message.payload);
         let word = word.inspect_err(|error| tracing::warn!(%error, "what was said is no word"));
         let word = word.ok()?;

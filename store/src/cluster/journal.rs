@@ -25,9 +25,10 @@ use engine::record::Encoded;
 use engine::time::Timestamp;
 
 use super::blobs::Parts;
-use super::broker::{self, Broker, Expecting, Followers, Stored};
+use super::broker::{Broker, Expecting, Stored};
 use super::ended::{Ended, YOUNG_MS};
 use super::history::History;
+use super::reading::{self, Followers};
 use super::record;
 use super::view::{Kind, Source};
 use super::{of_shard, run_of, shard_of, unavailable};
@@ -102,7 +103,7 @@ impl Journals {
     /// The run's last record.
     async fn last(&self, key: &RunKey) -> Result<Option<(Head, Bytes)>, Error> {
         let stream = shard_of(&self.streams, key.run.shard())?;
-        let Some(message) = broker::last(stream, &self.subject("*", key)).await? else {
+        let Some(message) = reading::last(stream, &self.subject("*", key)).await? else {
             return Ok(None);
         };
         if message.headers.get(record::REMOVED).is_some() {
@@ -201,10 +202,10 @@ impl Journals {
     /// What stands in the place of a run.
     pub(super) async fn place(&self, key: &RunKey) -> Result<Place, Error> {
         let stream = shard_of(&self.streams, key.run.shard())?;
-        let all = broker::reading(DeliverPolicy::All, self.subject("*", key));
+        let all = reading::once(DeliverPolicy::All, self.subject("*", key));
         let mut records = Vec::new();
         let mut removed = false;
-        let whole = broker::each(stream, all, |message| {
+        let whole = reading::each(stream, all, |message| {
             removed |= message
                 .headers
                 .as_ref()
@@ -264,9 +265,9 @@ impl Journals {
         let every = of_shard(&self.broker, "*", shard) + ".>";
         let heads = Pull {
             headers_only: true,
-            ..broker::reading(DeliverPolicy::LastPerSubject, every)
+            ..reading::once(DeliverPolicy::LastPerSubject, every)
         };
-        broker::each(stream, heads, |message| {
+        reading::each(stream, heads, |message| {
             match (run_of(&message.subject), &message.headers) {
                 (Some(key), Some(headers)) => see(key, headers),
                 _ => tracing::warn!(subject = %message.subject, "what stands here is no record"),

@@ -15,7 +15,8 @@ use engine::digest::Digest;
 use engine::id::Tenant;
 use engine::time::Timestamp;
 
-use super::broker::{self, Broker, Expecting, Stored};
+use super::broker::{Broker, Expecting, Stored};
+use super::reading;
 use crate::Error;
 use crate::clock::{Clock, Random};
 use crate::port::{self, KeyValue};
@@ -91,7 +92,7 @@ impl Keys {
 
     async fn last(&self, tenant: &Tenant, name: &str) -> Result<Option<Found>, Error> {
         let (stream, subject) = self.place(tenant, name);
-        let Some(message) = broker::last(stream, &subject).await? else {
+        let Some(message) = reading::last(stream, &subject).await? else {
             return Ok(None);
         };
         let damaged = || Error::Corrupt(format!("the key {name} is damaged"));

@@ -13,6 +13,7 @@ mod journal;
 mod keys;
 mod live;
 pub mod memory;
+mod reading;
 mod record;
 pub mod registry;
 mod view;
@@ -73,7 +74,7 @@ pub struct Cluster {
     pub shards: u16,
 }
 
-/// Connects to all servers, and makes what is not there yet.
+/// Connects to all servers. A scheduler makes what is not there yet, the others wait for that.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when a server does not answer, or something there is not as it must be; with what and why.
@@ -82,6 +83,7 @@ pub async fn open(options: &Options) -> Result<Cluster, Error> {
     let registry = Definitions::open(&options.registry).await?;
     let shards = registry.shards(options.shards).await?;
     let broker = Broker::connect(&options.broker).await?;
+    broker.made(Queues::STREAM).await?;
     let journals = Journals::open(&broker, shards, Arc::clone(&clock)).await?;
     let journals = Arc::new(journals);
     let keys = Keys::open(&broker, Arc::clone(&clock), Arc::clone(&random)).await?;
@@ -90,11 +92,14 @@ pub async fn open(options: &Options) -> Result<Cluster, Error> {
         Some(file) => Arc::new(Lists::open(&broker, &journals, &watch, file).await?),
         None => Arc::new(NoLists::of(&broker, &journals)),
     };
+    let inbox = Arc::new(Inboxes::open(&broker, shards).await?);
+    // Last: whoever waits for the streams waits for this one.
+    let jobs = Arc::new(Queues::open(&broker, Arc::clone(&random)).await?);
     let backend = Backend {
         archive: Arc::new(Archived::of(Arc::clone(&journals), Arc::clone(&clock))),
         keys: Arc::new(keys),
-        inbox: Arc::new(Inboxes::open(&broker, shards).await?),
-        jobs: Arc::new(Queues::open(&broker, Arc::clone(&random)).await?),
+        inbox,
+        jobs,
         registry: Arc::new(registry),
         memory: Arc::new(Cache::open(&options.memory).await?),
         blobs: Arc::new(Values::of(Arc::clone(&journals))),

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use super::file::{Change, File, Place};
 use crate::cluster::journal::Journals;
 use crate::cluster::record::verified;
-use crate::cluster::{broker, run_of, unavailable};
+use crate::cluster::{reading, run_of, unavailable};
 use crate::topics::Topics;
 use crate::view::{self, ViewChange};
 use crate::{Error, lock};
@@ -86,7 +86,7 @@ impl Follower {
         let mut all = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {
             let after = places[number].sequence;
-            let messages = broker::ordered(&source.stream, ">", after).await?;
+            let messages = reading::ordered(&source.stream, ">", after).await?;
             all.push(messages.map(move |message| (number, message)));
         }
         let mut all = select_all(all);
@@ -95,7 +95,7 @@ impl Follower {
             let mut next = all.next().await;
             while let Some((source, message)) = next.take() {
                 let message = message.map_err(unavailable)?;
-                let sequence = broker::sequence(&message)?;
+                let sequence = reading::sequence(&message)?;
                 batch.push(Came {
                     source,
                     sequence,
