@@ -24,6 +24,7 @@ impl Args {
             Verb::Scheduler(role) => Form::of(&role.telling),
             Verb::Worker(role) => Form::of(&role.telling),
             Verb::Config(_)
+            | Verb::Check(_)
             | Verb::Backup(_)
             | Verb::Restore(_)
             | Verb::Version
@@ -74,6 +75,16 @@ Examples:
   mirastack config
   mirastack config --config /etc/mirastack.yaml --http 0.0.0.0:8080")]
     Config(Config),
+    /// Look at the servers that all roles share, and at the settings: what is unsafe, and what to do about it.
+    ///
+    /// A role looks at the same when it starts, and does not start where something is unsafe. Ends with 0, or with 1 where
+    /// something is. Changes nothing, but that one key of the registry is made and removed. The flags are those of all
+    /// roles; the user in --nats says as which role it looks.
+    #[command(after_long_help = "\
+Examples:
+  mirastack check --config /etc/mirastack.yaml
+  mirastack check --nats nats://worker:PASSWORD@127.0.0.1:4222")]
+    Check(Check),
     /// Write everything that is stored to a new file, while the server runs or not.
     ///
     /// The root key and bootstrap.json are not in it: keep them elsewhere.
@@ -107,6 +118,15 @@ pub(crate) struct Config {
     /// What is printed.
     #[arg(skip)]
     pub(crate) shown: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) dev: Dev,
+
+    #[command(flatten)]
+    pub(crate) servers: Servers,
 }
 
 #[derive(Debug, clap::Args)]
@@ -213,7 +233,7 @@ pub(crate) struct Restore {
 }
 
 /// Verbs of the contract that come later.
-const LATER: &[&str] = &["check", "export", "import"];
+const LATER: &[&str] = &["export", "import"];
 
 /// A mistake of whoever typed the command.
 #[derive(Debug, thiserror::Error)]

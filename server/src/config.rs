@@ -42,6 +42,7 @@ pub(crate) fn parse() -> anyhow::Result<Args> {
         | Verb::Scheduler(_)
         | Verb::Worker(_)
         | Verb::Config(_)
+        | Verb::Check(_)
         | Verb::Backup(_)
         | Verb::Restore(_) => {
             environment::check(&Args::command())?;

@@ -43,7 +43,7 @@ pub(crate) fn run(dev: &Dev) -> anyhow::Result<()> {
     let exposed = Exposed::of(&dev.place)
         .web(&dev.web, &dev.tls)
         .agents(&dev.agents, &dev.tls);
-    let safety = Unsafe::accept(&dev.telling, &exposed)?;
+    let safety = Unsafe::accept(&dev.telling, &exposed.judged())?;
     let dir = data_folder(dev.place.data.as_deref())?;
     files::folder(&dir)?;
     let (backend, handle) = Embedded::open(&dir, options(Form::of(&dev.telling)))?;

@@ -7,6 +7,7 @@ mod agents;
 mod args;
 mod backup;
 mod bootstrap;
+mod check;
 mod clock;
 mod components;
 mod config;
@@ -67,6 +68,7 @@ fn run(args: Args) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Verb::Check(args) => check::run(&args),
         Verb::Later(words) => Err(args::later(&words)),
     }
 }

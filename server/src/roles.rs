@@ -63,7 +63,7 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     log::begin(telling)?;
-    let safety = Unsafe::accept(telling, exposed)?;
+    let safety = Unsafe::accept(telling, &exposed.judged())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -81,9 +81,10 @@ where
     result
 }
 
-async fn connect(servers: &Servers, role: Role, lists: Option<PathBuf>) -> anyhow::Result<Cluster> {
+/// Where the servers are, and what this process is to them.
+pub(crate) fn options(servers: &Servers, role: Role, lists: Option<PathBuf>) -> cluster::Options {
     let name = &servers.installation;
-    let options = cluster::Options {
+    cluster::Options {
         broker: cluster::broker::Options {
             servers: servers.nats.clone(),
             name: name.clone(),
@@ -102,9 +103,22 @@ async fn connect(servers: &Servers, role: Role, lists: Option<PathBuf>) -> anyho
         lists,
         clock: Arc::new(ProcessClock::start()),
         random: Arc::new(SystemRandom),
-    };
+    }
+}
+
+/// Looks at the servers, and connects.
+async fn connect(
+    servers: &Servers,
+    telling: &Telling,
+    role: Role,
+    lists: Option<PathBuf>,
+) -> anyhow::Result<(Cluster, Unsafe)> {
+    let options = options(servers, role, lists);
+    let found = Box::pin(cluster::check(&options)).await;
+    let safety = Unsafe::accept(telling, &found)?;
     let opened = Box::pin(cluster::open(&options)).await;
-    opened.context("the servers that all roles share")
+    let cluster = opened.context("the servers that all roles share")?;
+    Ok((cluster, safety))
 }
 
 /// The key that all gateways and workers of the installation have.
@@ -152,10 +166,10 @@ async fn serve_gateway(
     let address = http.local_addr()?;
     let doors = Doors::open(&role.tls, &[])?;
     let root_key = root_key(&role.place)?;
-    let Cluster { backend, shards } = {
-        let lists = Some(dir.join("lists.db"));
-        connect(&role.servers, Role::Gateway, lists).await?
-    };
+    let lists = Some(dir.join("lists.db"));
+    let connected = connect(&role.servers, &role.telling, Role::Gateway, lists).await?;
+    let (Cluster { backend, shards }, more) = connected;
+    let safety = safety.and(more);
     let life = backup::life(&backend).await?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
@@ -203,7 +217,8 @@ async fn serve_gateway(
 }
 
 async fn serve_scheduler(role: &args::Scheduler, stop: CancellationToken) -> anyhow::Result<()> {
-    let Cluster { backend, shards } = connect(&role.servers, Role::Scheduler, None).await?;
+    let connected = connect(&role.servers, &role.telling, Role::Scheduler, None).await?;
+    let (Cluster { backend, shards }, _) = connected;
     let config = scheduler::Config {
         keep: role.retention.keep,
         keep_runs: role.retention.keep_runs,
@@ -237,7 +252,8 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
     let address = grpc.local_addr()?;
     let doors = Doors::open(&role.tls, &role.agents.agent_networks)?;
     let root_key = root_key(&role.place)?;
-    let Cluster { backend, shards } = connect(&role.servers, Role::Worker, None).await?;
+    let connected = connect(&role.servers, &role.telling, Role::Worker, None).await?;
+    let (Cluster { backend, shards }, _) = connected;
     let name = own_name(&backend);
     let connections = Connections::make_room();
     let here = Here {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::bail;
 use gateway::{Component, ComponentState};
 use hyper::Uri;
+use store::cluster::{Finding, Verdict};
 
 use crate::args::Dev;
 use crate::log::Form;
@@ -19,33 +20,55 @@ impl Unsafe {
     ///
     /// # Errors
     /// Something is, and nobody asked for it: all of it, with what to do.
-    pub(crate) fn accept(telling: &Telling, exposed: &Exposed) -> anyhow::Result<Self> {
-        let found = exposed.found();
-        if !found.is_empty() && !telling.allow_unsafe {
+    pub(crate) fn accept(telling: &Telling, found: &[Finding]) -> anyhow::Result<Self> {
+        let (unsafe_ones, weak) = sorted(found);
+        for what in &weak {
+            tracing::warn!(what, "a weak spot");
+        }
+        if unsafe_ones.is_empty() {
+            return Ok(Self(0));
+        }
+        let all = unsafe_ones.join("\n  - ");
+        if !telling.allow_unsafe {
             bail!(
-                "these settings are unsafe, and nothing was started:\n  - {}\n\
-                 --allow-unsafe starts all the same, says so in the log and shows in /healthz how many there are",
-                found.join("\n  - ")
+                "this is unsafe, and nothing was started:\n  - {all}\n\
+                 --allow-unsafe starts all the same, says so in the log and shows in /healthz how many there are"
             );
         }
-        for what in &found {
+        for what in &unsafe_ones {
             tracing::warn!(what, "an unsafe setting is in force (--allow-unsafe)");
         }
-        if !found.is_empty() {
-            let told = found.join("\n  - ");
-            let told = format!("UNSAFE, because of --allow-unsafe:\n  - {told}");
-            log::tell(Form::of(telling), &told);
-        }
-        Ok(Self(found.len()))
+        let told = format!("UNSAFE, because of --allow-unsafe:\n  - {all}");
+        log::tell(Form::of(telling), &told);
+        Ok(Self(unsafe_ones.len()))
     }
+
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+/// What is unsafe, and what is weak, in words.
+fn sorted(found: &[Finding]) -> (Vec<String>, Vec<String>) {
+    let (mut unsafe_ones, mut weak) = (Vec::new(), Vec::new());
+    for Finding { name, is, verdict } in found {
+        match verdict {
+            Verdict::Good => {}
+            Verdict::Weak(mend) => weak.push(format!("{name}: {is}: {mend}")),
+            Verdict::Unsafe(mend) => unsafe_ones.push(format!("{name}: {is}: {mend}")),
+        }
+    }
+    (unsafe_ones, weak)
 }
 
 /// What is to be said of these settings before anything is started with them, in lines.
 pub(crate) fn said(dev: &Dev) -> Vec<String> {
-    let unsafe_ones = Exposed::of(&dev.place)
+    let judged = Exposed::of(&dev.place)
         .web(&dev.web, &dev.tls)
         .agents(&dev.agents, &dev.tls)
-        .found();
+        .judged();
+    let (unsafe_ones, _) = sorted(&judged);
     let word = match dev.telling.allow_unsafe {
         true => "unsafe, and allowed",
         false => "this stops the start",
@@ -66,8 +89,8 @@ pub(crate) struct Exposed {
     http: Option<SocketAddr>,
     /// Where agents do, without TLS and without that their networks are named.
     grpc: Option<SocketAddr>,
-    /// Servers on other machines, without TLS on the way.
-    servers: Vec<String>,
+    /// Servers that all roles share.
+    servers: Option<Vec<String>>,
     root_key: Option<RootKey>,
 }
 
@@ -95,43 +118,63 @@ impl Exposed {
     pub(crate) fn servers(mut self, servers: &Servers) -> Self {
         let all = servers.nats.iter().chain(&servers.registry);
         let all = all.chain([&servers.valkey]);
-        self.servers
-            .extend(all.filter_map(|url| is_plain_elsewhere(url)));
+        self.servers = Some(all.cloned().collect());
         self
     }
 
-    fn found(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for server in &self.servers {
-            found.push(format!(
-                "{server}: it is on another machine, and what is said on the way there is not encrypted: name it with \
-                 tls://, https:// or rediss://"
-            ));
+    /// Each thing of these that is there, safe or not.
+    pub(crate) fn judged(&self) -> Vec<Finding> {
+        let mut all = Vec::new();
+        if let Some(servers) = &self.servers {
+            let plain: Vec<_> = servers
+                .iter()
+                .filter_map(|s| is_plain_elsewhere(s))
+                .collect();
+            let is = match plain.as_slice() {
+                [] => "on this machine, or encrypted on the way".to_owned(),
+                plain => plain.join(", "),
+            };
+            let mend = "it is on another machine, and what is said on the way there is not encrypted: name it with \
+                        tls://, https:// or rediss://";
+            all.push(Finding::of("servers.tls", plain.is_empty(), is, mend));
         }
-        if let Some(http) = self.http.filter(|http| is_elsewhere(*http)) {
-            found.push(format!(
-                "http {http}: others than this machine reach it, and what they say, tokens included, is not encrypted: \
-                 set --tls-cert and --tls-key, or --http 127.0.0.1:{}",
+        if let Some(http) = self.http {
+            let mend = format!(
+                "others than this machine reach it, and what they say, tokens included, is not encrypted: set \
+                 --tls-cert and --tls-key, or --http 127.0.0.1:{}",
                 http.port()
+            );
+            all.push(Finding::of(
+                "http.tls",
+                !is_elsewhere(http),
+                http.to_string(),
+                &mend,
             ));
         }
-        if let Some(grpc) = self.grpc.filter(|grpc| is_elsewhere(*grpc)) {
-            found.push(format!(
-                "grpc {grpc}: others than this machine reach it, nothing on the way is encrypted, and no agent of \
-                 theirs is let in: set --tls-cert and --tls-key, name their networks with --agent-networks, or set \
-                 --grpc 127.0.0.1:{}",
+        if let Some(grpc) = self.grpc {
+            let mend = format!(
+                "others than this machine reach it, nothing on the way is encrypted, and no agent of theirs is let in: \
+                 set --tls-cert and --tls-key, name their networks with --agent-networks, or set --grpc 127.0.0.1:{}",
                 grpc.port()
+            );
+            all.push(Finding::of(
+                "grpc.tls",
+                !is_elsewhere(grpc),
+                grpc.to_string(),
+                &mend,
             ));
         }
-        if let Some((key, place)) = &self.root_key
-            && is_guessed(key)
-        {
-            found.push(format!(
-                "{place} is a pattern that anybody guesses: make one with `openssl rand -hex 32`, or, before there are \
-                 data, leave it out, and one is made"
+        if let Some((key, place)) = &self.root_key {
+            let mend = "it is a pattern that anybody guesses: make one with `openssl rand -hex 32`, or, before there are \
+                        data, leave it out, and one is made";
+            all.push(Finding::of(
+                "root_key",
+                !is_guessed(key),
+                place.as_str(),
+                mend,
             ));
         }
-        found
+        all
     }
 }
 
@@ -203,10 +246,11 @@ mod tests {
             root_key: root_key.map(|key| (key.to_owned(), ROOT_KEY.to_owned())),
             ..Exposed::default()
         };
-        exposed
+        let exposed = exposed
             .web(&dev.web, &dev.tls)
             .agents(&dev.agents, &dev.tls)
-            .found()
+            .judged();
+        sorted(&exposed).0
     }
 
     #[test]
@@ -215,7 +259,9 @@ mod tests {
         let open = ["--http", "0.0.0.0:80", "--grpc", "[::]:81"];
         let both = found_in(&open, None);
         assert_eq!(both.len(), 2, "{both:?}");
-        assert!(both[0].starts_with("http 0.0.0.0:80") && both[1].starts_with("grpc [::]:81"));
+        assert!(
+            both[0].starts_with("http.tls: 0.0.0.0:80") && both[1].starts_with("grpc.tls: [::]:81")
+        );
         assert!(found_in(&[&open[..], &tls].concat(), None).is_empty());
         assert!(found_in(&[], None).is_empty());
         assert!(found_in(&["--http", "[::1]:0", "--grpc", "127.8.9.1:0"], None).is_empty());

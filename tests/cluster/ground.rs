@@ -11,8 +11,8 @@ use store::cluster::{Options, broker, memory, open, registry};
 /// A server of each kind.
 pub(crate) struct Servers {
     pub(crate) nats: Shared,
-    registry: Shared,
-    memory: Shared,
+    pub(crate) registry: Shared,
+    pub(crate) memory: Shared,
 }
 
 pub(crate) const SHARDS: u16 = 2;
@@ -47,7 +47,7 @@ impl Servers {
                 root: format!("/{name}/"),
             },
             memory: memory::Options {
-                url: format!("redis://{}", self.memory.address()),
+                url: self.memory.valkey("admin"),
                 root: format!("{name}/"),
             },
             lists,

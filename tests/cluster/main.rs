@@ -1,5 +1,6 @@
 //! The backend on shared servers, real ones: it keeps every promise that the embedded one keeps, and in trouble too.
 
+mod check;
 mod conformance;
 mod ground;
 mod ownership;

@@ -137,7 +137,7 @@ fn is_allowed(role: &str, subject: &str) -> bool {
     by_role || begins(&["$JS.API.INFO", "$JS.API.STREAM.INFO."])
 }
 
-async fn connect(servers: &Servers, user: &str) -> Client {
+pub(crate) async fn connect(servers: &Servers, user: &str) -> Client {
     let address = servers.nats.nats(user);
     let known: ServerAddr = address.parse().expect("an address");
     let (name, password) = known.username().zip(known.password()).expect("both");

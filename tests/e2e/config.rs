@@ -165,12 +165,12 @@ async fn what_would_stop_the_start_is_said_beside_the_settings() {
     let plain = desk.shows(&[], &[]).await;
     assert!(!plain.contains("this stops the start"), "{plain}");
     let shown = desk.shows(&["--http", "0.0.0.0:8443"], &[]).await;
-    let told = "# this stops the start: http 0.0.0.0:8443: others than this machine reach it";
+    let told = "# this stops the start: http.tls: 0.0.0.0:8443: others than this machine reach it";
     assert!(shown.contains(told), "{shown}");
     let allowed = ["--http", "0.0.0.0:8443", "--allow-unsafe"];
     let shown = desk.shows(&allowed, &[]).await;
     assert!(
-        shown.contains("# unsafe, and allowed: http 0.0.0.0:8443"),
+        shown.contains("# unsafe, and allowed: http.tls: 0.0.0.0:8443"),
         "{shown}"
     );
     let shown = desk.shows(&["--tls-cert", "cert.pem"], &[]).await;

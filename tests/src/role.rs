@@ -40,13 +40,13 @@ impl Servers {
         vec![
             format!("--nats={}", self.nats.nats(verb)),
             format!("--registry=http://{}", self.registry.address()),
-            format!("--valkey=redis://{}", self.valkey.address()),
+            format!("--valkey={}", self.valkey.valkey(verb)),
         ]
     }
 }
 
 /// Every role of a test's cluster has it.
-const ROOT_KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+pub const ROOT_KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 /// A running process of one role. Dropping it kills it.
 #[derive(Debug)]

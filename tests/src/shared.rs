@@ -2,7 +2,8 @@
 
 use crate::process::Process;
 use crate::program;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -28,7 +29,7 @@ pub enum Which {
     Kine,
     /// One member of etcd.
     Etcd,
-    /// Valkey, which writes what it is told behind it.
+    /// Valkey, with the settings and the rights of `deploy/valkey`.
     Valkey,
 }
 
@@ -42,18 +43,43 @@ impl Which {
         }
     }
 
+    /// Where its settings are, with those of its users last.
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Nats => &["deploy/nats/one.conf", "deploy/nats/rights.conf"],
+            Self::Valkey => &["deploy/valkey/valkey.conf", "deploy/valkey/users.acl"],
+            Self::Kine | Self::Etcd => &[],
+        }
+    }
+
+    fn write_settings(self, folder: &Path, changes: &[(&str, &str)]) -> Result<()> {
+        let mut left: Vec<_> = changes.iter().collect();
+        for path in self.settings() {
+            let path = program::of_project(path);
+            let mut text = fs::read_to_string(&path)?;
+            left.retain(|(from, _)| !text.contains(from));
+            for (from, to) in changes {
+                text = text.replace(from, to);
+            }
+            if self == Self::Valkey {
+                for user in USERS {
+                    let place = format!("{}_PASSWORD", user.to_uppercase());
+                    text = text.replace(&place, &password(user));
+                }
+            }
+            fs::write(folder.join(path.file_name().context("a file")?), text)?;
+        }
+        ensure!(left.is_empty(), "nowhere in the settings: {left:?}");
+        Ok(())
+    }
+
     fn arguments(self, address: SocketAddr) -> Result<Vec<String>> {
         let (ip, port) = (address.ip(), address.port().to_string());
         let url = format!("http://{address}");
         Ok(match self {
             Self::Nats => {
                 let place = ["--addr", &ip.to_string(), "--port", &port].map(str::to_owned);
-                let config = program::of_project("deploy/nats/one.conf");
-                let config = config
-                    .to_str()
-                    .context("a path that is no text")?
-                    .to_owned();
-                [&place[..], &["--config".to_owned(), config]].concat()
+                [&place[..], &["--config", "one.conf"].map(str::to_owned)].concat()
             }
             Self::Kine => {
                 let file = "sqlite://kine.db?_journal=WAL&_synchronous=FULL&_busy_timeout=30000&_txlock=immediate";
@@ -75,8 +101,7 @@ impl Which {
             }
             Self::Valkey => {
                 let place = ["--bind", &ip.to_string(), "--port", &port].map(str::to_owned);
-                let keeps = ["--appendonly", "yes", "--maxmemory-policy", "noeviction"];
-                [&place[..], &keeps.map(str::to_owned)].concat()
+                [&["valkey.conf".to_owned()], &place[..]].concat()
             }
         })
     }
@@ -88,7 +113,16 @@ impl Shared {
     /// # Errors
     /// It is not there or does not answer; with the end of its log.
     pub async fn start(which: Which) -> Result<Self> {
+        Self::changed(which, &[]).await
+    }
+
+    /// Starts it with other settings: each text is replaced by another.
+    ///
+    /// # Errors
+    /// As [`Shared::start`]; or a text is nowhere in the settings.
+    pub async fn changed(which: Which, changes: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        which.write_settings(folder.path(), changes)?;
         let path = folder.path();
         let (address, process) =
             program::on_free_address(async |address| spawn(which, path, address).await).await?;
@@ -115,6 +149,12 @@ impl Shared {
         nats(user, self.address)
     }
 
+    /// The address for a user of Valkey: a role, or `admin`.
+    #[must_use]
+    pub fn valkey(&self, user: &str) -> String {
+        format!("redis://{user}:{}@{}", password(user), self.address)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -127,7 +167,7 @@ impl Shared {
     }
 }
 
-/// The users of `deploy/nats/rights.conf`.
+/// The users of `deploy`.
 const USERS: [&str; 4] = ["gateway", "scheduler", "worker", "admin"];
 
 fn password(user: &str) -> String {
@@ -148,9 +188,9 @@ async fn spawn(which: Which, folder: &Path, address: SocketAddr) -> Result<Proce
     let mut command = Command::new(program::shared(which.name())?);
     command.current_dir(folder).args(which.arguments(address)?);
     if which == Which::Nats {
-        command.env("MIRASTACK_NATS_DATA", folder.join("data"));
+        command.env("NATS_DATA", folder.join("data"));
         for user in USERS {
-            let name = format!("MIRASTACK_{}_PASSWORD", user.to_uppercase());
+            let name = format!("NATS_{}_PASSWORD", user.to_uppercase());
             command.env(name, password(user));
         }
     }

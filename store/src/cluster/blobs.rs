@@ -43,14 +43,18 @@ pub(super) struct Parts {
 impl Parts {
     /// The stream, made where it is not there.
     pub(super) async fn open(broker: &Broker) -> Result<Self, Error> {
-        let config = Config {
-            max_messages_per_subject: 1,
-            ..broker.kept("BLOBS", vec![format!("{}.blob.>", broker.name)])
-        };
         Ok(Self {
             broker: broker.clone(),
-            stream: broker.stream(config).await?,
+            stream: broker.stream(Self::config(broker)).await?,
         })
+    }
+
+    /// How it must be.
+    pub(super) fn config(broker: &Broker) -> Config {
+        Config {
+            max_messages_per_subject: 1,
+            ..broker.kept("BLOBS", vec![format!("{}.blob.>", broker.name)])
+        }
     }
 
     fn of_run(&self, key: &RunKey) -> String {

@@ -243,7 +243,7 @@ fn is_absent(kind: &GetStreamErrorKind) -> bool {
 }
 
 /// What of a stream that is there is not as wanted.
-fn differences(is: &Config, wanted: &Config) -> Vec<String> {
+pub(super) fn differences(is: &Config, wanted: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |what: &str, is: &dyn Debug, wanted: &dyn Debug| {
         let (is, wanted) = (format!("{is:?}"), format!("{wanted:?}"));

@@ -44,6 +44,17 @@ pub(super) struct History {
 impl History {
     /// The streams, made where they are not there.
     pub(super) async fn open(broker: &Broker) -> Result<Self, Error> {
+        let [ended, notes] = Self::configs(broker);
+        Ok(Self {
+            broker: broker.clone(),
+            ended: broker.stream(ended).await?,
+            notes: broker.stream(notes).await?,
+            parts: Parts::open(broker).await?,
+        })
+    }
+
+    /// How the streams must be: of ended runs, and of notes.
+    pub(super) fn configs(broker: &Broker) -> [Config; 2] {
         let subject = |kind: &str| vec![format!("{}.{kind}.>", broker.name)];
         let ended = Config {
             max_messages_per_subject: 1,
@@ -54,12 +65,7 @@ impl History {
             max_age: TOLD,
             ..broker.kept("NOTES", subject("note"))
         };
-        Ok(Self {
-            broker: broker.clone(),
-            ended: broker.stream(ended).await?,
-            notes: broker.stream(notes).await?,
-            parts: Parts::open(broker).await?,
-        })
+        [ended, notes]
     }
 
     fn subject(&self, kind: &str, key: &RunKey) -> String {

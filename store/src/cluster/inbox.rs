@@ -5,7 +5,7 @@
 //! gateway reports nothing.
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{Config, RawMessageErrorKind, Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::command::Command;
@@ -37,15 +37,22 @@ struct Body {
 }
 
 impl Inboxes {
+    /// How its streams must be.
+    pub(super) fn configs(broker: &Broker, shards: u16) -> Vec<Config> {
+        let of = |shard: Shard| {
+            let subjects = vec![of_shard(broker, "inbox", shard) + ".>"];
+            broker.kept(&format!("INBOX_{:02}", shard.0), subjects)
+        };
+        (0..shards).map(Shard).map(of).collect()
+    }
+
     /// The inbox of so many shards; its streams are made where they are not there.
     ///
     /// # Errors
     /// [`Error::Unavailable`], also when a stream is not as it must be.
     pub(super) async fn open(broker: &Broker, shards: u16) -> Result<Self, Error> {
         let mut streams = Vec::new();
-        for shard in (0..shards).map(Shard) {
-            let subjects = vec![of_shard(broker, "inbox", shard) + ".>"];
-            let config = broker.kept(&format!("INBOX_{:02}", shard.0), subjects);
+        for config in Self::configs(broker, shards) {
             streams.push(broker.stream(config).await?);
         }
         Ok(Self {

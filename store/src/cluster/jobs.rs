@@ -12,18 +12,18 @@ use async_nats::jetstream::consumer::pull::{Batch, Config as Pull};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
-use async_nats::{HeaderMap, Message, RequestErrorKind, Subject, Subscriber};
+use async_nats::{HeaderMap, Message, RequestErrorKind, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::id::Shard;
 use engine::job::{Answer, Job, Word};
 use futures::future::try_join_all;
-use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::answers::{ANSWERS_MAX, Owed, answer_all, is_for_answers};
 use super::broker::{Broker, Expecting, Role};
 use super::reading;
 use super::{of_shard, unavailable};
@@ -40,8 +40,6 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// While nobody hears, a word is said again so often.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Answers that wait to be sent.
-const ANSWERS_MAX: usize = 10_000;
 
 /// The queues and ears in NATS.
 pub(super) struct Queues {
@@ -69,12 +67,6 @@ struct Pool {
     asked: AsyncMutex<Option<Batch>>,
 }
 
-/// An answer that somebody waits for.
-struct Owed {
-    to: Subject,
-    answer: oneshot::Receiver<Answer>,
-}
-
 impl Queues {
     pub(super) const STREAM: &str = "STEPS";
 
@@ -98,6 +90,16 @@ impl Queues {
         Ok(queues)
     }
 
+    /// How their stream must be.
+    pub(super) fn config(broker: &Broker) -> Config {
+        let subjects = ["step.>", "steps"].map(|s| format!("{}.{s}", broker.name));
+        Config {
+            storage: StorageType::Memory,
+            max_messages: QUEUED_MAX,
+            ..broker.kept(Self::STREAM, subjects.to_vec())
+        }
+    }
+
     fn step(&self, pool: &str) -> String {
         format!("{}.step.{pool}", self.broker.name)
     }
@@ -107,14 +109,8 @@ impl Queues {
         if let Some(queued) = &*lock(&self.queued) {
             return Ok(queued.clone());
         }
-        let subjects = ["step.>", "steps"].map(|s| format!("{}.{s}", self.broker.name));
-        let config = Config {
-            storage: StorageType::Memory,
-            max_messages: QUEUED_MAX,
-            ..self.broker.kept(Self::STREAM, subjects.to_vec())
-        };
         let queued = Queued {
-            stream: self.broker.stream(config).await?,
+            stream: self.broker.stream(Self::config(&self.broker)).await?,
             epoch: Arc::default(),
             pools: Arc::default(),
         };
@@ -272,36 +268,7 @@ impl Pool {
     }
 }
 
-/// Sends what owners answer.
-async fn answer_all(broker: Broker, mut owed: mpsc::Receiver<Owed>) {
-    let mut waiting = FuturesUnordered::new();
-    loop {
-        tokio::select! { biased;
-            Some((to, answer)) = waiting.next() => send(&broker, to, answer).await,
-            more = owed.recv(), if waiting.len() < ANSWERS_MAX => match more {
-                Some(Owed { to, answer }) => waiting.push(async { (to, answer.await.ok()) }),
-                None => return,
-            },
-        }
-    }
-}
-
-/// Where answers may go: to whoever waits for them, also in another account of the broker.
-fn is_for_answers(subject: &Subject) -> bool {
-    ["_INBOX.", "_R_."]
-        .iter()
-        .any(|begin| subject.starts_with(begin))
-}
-
-/// Nothing tells whoever asked to say it again.
-async fn send(broker: &Broker, to: Subject, answer: Option<Answer>) {
-    let body = answer.map(|answer| encoded(&answer)).unwrap_or_default();
-    if let Err(error) = broker.client.publish(to, body).await {
-        tracing::debug!(%error, "an answer was not sent: it is asked for again");
-    }
-}
-
-fn encoded<T: minicbor::Encode<()>>(value: &T) -> Bytes {
+pub(super) fn encoded<T: minicbor::Encode<()>>(value: &T) -> Bytes {
     let bytes = minicbor::to_vec(value).expect("writing to memory cannot fail");
     Bytes::from(bytes)
 }

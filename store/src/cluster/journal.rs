@@ -15,7 +15,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{Config, Stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::digest::Digest;
@@ -79,9 +79,7 @@ impl Journals {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let mut streams = Vec::new();
-        for shard in (0..shards).map(Shard) {
-            let subjects = ["new", "run"].map(|kind| of_shard(broker, kind, shard) + ".>");
-            let config = broker.kept(&format!("RUNS_{:02}", shard.0), subjects.to_vec());
+        for config in Self::configs(broker, shards) {
             streams.push(broker.stream(config).await?);
         }
         Ok(Self {
@@ -93,6 +91,15 @@ impl Journals {
             ended: Mutex::default(),
             clock,
         })
+    }
+
+    /// How their streams must be.
+    pub(super) fn configs(broker: &Broker, shards: u16) -> Vec<Config> {
+        let of = |shard: Shard| {
+            let subjects = ["new", "run"].map(|kind| of_shard(broker, kind, shard) + ".>");
+            broker.kept(&format!("RUNS_{:02}", shard.0), subjects.to_vec())
+        };
+        (0..shards).map(Shard).map(of).collect()
     }
 
     fn subject(&self, kind: &str, key: &RunKey) -> String {

@@ -56,6 +56,19 @@ struct Found {
 }
 
 impl Keys {
+    /// How their streams must be.
+    pub(super) fn configs(broker: &Broker) -> Vec<Config> {
+        let of = |part| {
+            let subjects = vec![format!("{}.key.{part:02}.>", broker.name)];
+            Config {
+                max_messages_per_subject: 1,
+                allow_message_ttl: true,
+                ..broker.kept(&format!("KEYS_{part:02}"), subjects)
+            }
+        };
+        (0..PARTS).map(of).collect()
+    }
+
     /// The keys; their streams are made where they are not there.
     ///
     /// # Errors
@@ -66,13 +79,7 @@ impl Keys {
         random: Arc<dyn Random>,
     ) -> Result<Self, Error> {
         let mut parts = Vec::new();
-        for part in 0..PARTS {
-            let subjects = vec![format!("{}.key.{part:02}.>", broker.name)];
-            let config = Config {
-                max_messages_per_subject: 1,
-                allow_message_ttl: true,
-                ..broker.kept(&format!("KEYS_{part:02}"), subjects)
-            };
+        for config in Self::configs(broker) {
             parts.push(broker.stream(config).await?);
         }
         Ok(Self {

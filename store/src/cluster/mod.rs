@@ -2,9 +2,11 @@
 //!
 //! Start reading at [`open`].
 
+mod answers;
 mod archive;
 mod blobs;
 pub mod broker;
+mod check;
 mod ended;
 mod history;
 mod inbox;
@@ -31,12 +33,14 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{Config, Stream};
 use engine::id::{RunKey, Shard, Tenant};
 
 use self::archive::Archived;
-use self::blobs::Values;
+use self::blobs::{Parts, Values};
 use self::broker::Broker;
+pub use self::check::{Finding, Verdict, check};
+use self::history::History;
 use self::inbox::Inboxes;
 use self::jobs::Queues;
 use self::journal::Journals;
@@ -110,6 +114,20 @@ pub async fn open(options: &Options) -> Result<Cluster, Error> {
         random,
     };
     Ok(Cluster { backend, shards })
+}
+
+/// No installation has more.
+const SHARDS_MAX: u16 = 64;
+
+/// How all streams of an installation of so many shards must be.
+fn configs(broker: &Broker, shards: u16) -> Vec<Config> {
+    let mut all = Journals::configs(broker, shards);
+    all.extend(History::configs(broker));
+    all.push(Parts::config(broker));
+    all.extend(Keys::configs(broker));
+    all.extend(Inboxes::configs(broker, shards));
+    all.push(Queues::config(broker));
+    all
 }
 
 /// Whether it happened is not known.

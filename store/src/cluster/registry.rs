@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use engine::id::Nonce;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -28,7 +29,7 @@ use super::etcd::{
     Compare, DeleteRangeRequest, Event, KeyValue, PutRequest, RangeRequest, RequestOp,
     ResponseHeader, TxnRequest, WatchCreateRequest, WatchRequest, WatchResponse,
 };
-use super::unavailable;
+use super::{SHARDS_MAX, unavailable};
 use crate::Error;
 use crate::history::History;
 use crate::port::{Change, Expect, Item, Registry};
@@ -102,8 +103,21 @@ impl Definitions {
         let found = in_time(self.kv.clone().range(one(key))).await?.kvs.pop();
         let text = found.and_then(|found| String::from_utf8(found.value).ok());
         let number = text.and_then(|text| text.parse().ok());
-        let number = number.filter(|number| (1..=64).contains(number));
+        let number = number.filter(|number| (1..=SHARDS_MAX).contains(number));
         number.ok_or_else(|| Error::Corrupt("the registry's number of shards is none".to_owned()))
+    }
+
+    /// Makes a key beside what the installation keeps, and removes it: whether anything can be stored.
+    pub(super) async fn tried(&self, by: Nonce) -> Result<(), Error> {
+        let key = format!("{}.tried.{by}", self.root.trim_end_matches('/')).into_bytes();
+        let value = Vec::new();
+        let put = Request::RequestPut(PutRequest {
+            key: key.clone(),
+            value,
+        });
+        let made = self.change(key.clone(), 0, put).await?;
+        let delete = Request::RequestDeleteRange(DeleteRangeRequest { key: key.clone() });
+        self.change(key, made, delete).await.map(drop)
     }
 
     fn key(&self, key: &str) -> Vec<u8> {
@@ -153,7 +167,9 @@ async fn newest(kv: &KvClient<Channel>, root: &str) -> Result<u64, Error> {
 }
 
 /// The answer to a call.
-async fn in_time<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+pub(super) async fn in_time<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Error> {
     match timeout(CALL, call).await {
         Ok(answer) => Ok(answer.map_err(unavailable)?.into_inner()),
         Err(late) => Err(unavailable(format_args!("the registry's server: {late}"))),
