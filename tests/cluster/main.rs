@@ -6,4 +6,5 @@ mod ground;
 mod ownership;
 mod rights;
 mod roles;
+mod survival;
 mod trouble;
