@@ -25,7 +25,7 @@ ARGS ?=
 WITHOUT_SYNC := scripts/without-sync cargo test --locked --workspace --test chaos -- without_sync --nocapture
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo sim planted fuzz fuzz-keep fuzz-planted chaos powercuts siege schemathesis loadtest gate
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo cluster sim planted fuzz fuzz-keep fuzz-planted chaos powercuts siege schemathesis loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -74,6 +74,10 @@ servers: ## makes sure of Prometheus, Alertmanager and what tests need besides: 
 demo: build ## a real alert becomes an approved silence, before your eyes (ARGS=--yes, DEMO_HOLD=1)
 	@scripts/servers demo
 	@cargo run --locked --quiet --package mirastack-tests --bin demo -- $(ARGS)
+
+cluster: build ## the same on NATS, Kine and Valkey, two of each role (ARGS=--yes, CLUSTER_HOLD=1: stays up, a line "role pid address" each)
+	@scripts/servers
+	@cargo run --locked --quiet --package mirastack-tests --bin demo -- --cluster $(ARGS)
 
 sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0, each twice (ONCE=1: once)
 	SEEDS=$(SEEDS) FROM=$(FROM) ONCE=$(ONCE) scripts/sim every_seed --nocapture

@@ -2,9 +2,11 @@
 
 use http::Method;
 use mirastack_tests::api::Api;
+use mirastack_tests::cluster::Cluster;
+use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::person;
 use mirastack_tests::proxy::{CountingProxy, Seen};
-use mirastack_tests::story::{ALERT, Story};
+use mirastack_tests::story::{ALERT, Product, Story};
 use serde_json::Value;
 
 const TOKEN: &str = "a-token-of-the-hook";
@@ -18,18 +20,26 @@ struct Asking {
     run: String,
 }
 
-async fn asking() -> Asking {
-    let mut story = Story::start(TOKEN).await.expect("all of it starts");
+/// The product in one process.
+async fn one() -> Product {
+    let mirastack = Mirastack::start(Setup::default()).await;
+    Product::One(Box::new(mirastack.expect("it starts")))
+}
+
+async fn asking(product: Product) -> Asking {
+    let story = Story::start(product, TOKEN).await;
+    let mut story = story.expect("all of it starts");
     let prometheus = CountingProxy::start(story.prometheus.address()).await;
     let prometheus = prometheus.expect("a port is free");
     let alertmanager = CountingProxy::start(story.alertmanager.address()).await;
     let alertmanager = alertmanager.expect("a port is free");
     let (metrics, alerts) = (prometheus.url(), alertmanager.url());
-    let connected = story.connect(TOKEN, &metrics, &alerts).await;
+    let miractl = story.product.miractl().await.expect("it was built");
+    let connected = story.connect(&miractl, TOKEN, &metrics, &alerts).await;
     connected.expect("the examples are valid");
     story.watched().await.expect("the target is scraped");
     story.target.go_down();
-    let api = story.mirastack.api().await.expect("the key is good");
+    let api = story.product.api().await.expect("the key is good");
     let run = story.run(&api).await.expect("the alert starts a run");
     person::asked(&api, &run).await.expect("it asks");
     Asking {
@@ -51,7 +61,16 @@ fn queries(seen: &Seen) -> bool {
 
 #[tokio::test]
 async fn an_alert_becomes_one_silence_and_no_more_once_a_person_agrees() {
-    let asking = asking().await;
+    silences_once(asking(one().await).await).await;
+}
+
+#[tokio::test]
+async fn on_a_cluster_an_alert_becomes_one_silence_and_no_more_too() {
+    let cluster = Cluster::start().await.expect("it starts");
+    silences_once(asking(Product::Many(Box::new(cluster))).await).await;
+}
+
+async fn silences_once(asking: Asking) {
     assert_eq!(posts(&asking.alertmanager), 0, "nobody has agreed");
     assert_eq!(asking.prometheus.count(queries), 1);
 
@@ -86,7 +105,7 @@ async fn an_alert_becomes_one_silence_and_no_more_once_a_person_agrees() {
 
 #[tokio::test]
 async fn the_end_of_the_alert_cancels_the_run_that_waits_and_withdraws_its_question() {
-    let asking = asking().await;
+    let asking = asking(one().await).await;
     let asked = person::asked(&asking.api, &asking.run).await;
     let asked = asked.expect("it still asks");
     asking.story.target.come_up();

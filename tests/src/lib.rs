@@ -11,6 +11,7 @@
 pub mod alertmanager;
 pub mod api;
 pub mod canary;
+pub mod cluster;
 pub mod dice;
 pub mod disk;
 pub mod echo;

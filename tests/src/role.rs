@@ -36,6 +36,16 @@ impl Servers {
         })
     }
 
+    /// Each of them, by its name.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, &Shared); 3] {
+        [
+            ("nats", &self.nats),
+            ("kine", &self.registry),
+            ("valkey", &self.valkey),
+        ]
+    }
+
     fn arguments(&self, verb: &str) -> Vec<String> {
         vec![
             format!("--nats={}", self.nats.nats(verb)),
@@ -65,7 +75,7 @@ impl Role {
     /// It was not built, or does not become ready; with the end of its log.
     pub async fn start(verb: &str, servers: &Servers) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let home = folder.path().join("home");
+        let home = home(&folder);
         fs::create_dir(&home)?;
         let mut command = program::alone(&program::built("mirastack")?, &home);
         command.env("MIRASTACK_ROOT_KEY", ROOT_KEY);
@@ -96,16 +106,38 @@ impl Role {
         Ok(format!("http://{at}"))
     }
 
+    /// Where it listens; a scheduler does nowhere.
+    #[must_use]
+    pub fn at(&self) -> Option<SocketAddr> {
+        self.at
+    }
+
+    /// The home of the user who started it.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        home(&self.folder)
+    }
+
+    /// The file of the key that the first gateway makes.
+    #[must_use]
+    pub fn bootstrap(&self) -> PathBuf {
+        data(&self.folder).join("bootstrap.json")
+    }
+
     /// The API of the first gateway, with the admin's token.
     ///
     /// # Errors
     /// It has written no key, or the server refuses it.
     pub async fn admin(&self) -> Result<Api> {
-        let path = data(&self.folder).join("bootstrap.json");
+        let path = self.bootstrap();
         let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         let key: ApiKey = serde_json::from_slice(&text)?;
         Api::login(&self.url()?, &key).await
     }
+}
+
+fn home(folder: &TempDir) -> PathBuf {
+    folder.path().join("home")
 }
 
 fn data(folder: &TempDir) -> PathBuf {

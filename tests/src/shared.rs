@@ -3,6 +3,7 @@
 use crate::process::Process;
 use crate::program;
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Pid;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -159,6 +160,12 @@ impl Shared {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The id of its process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
     }
 
     /// The process, to signal and to read.

@@ -3,8 +3,9 @@
 
 use crate::alertmanager::{Alertmanager, Webhook};
 use crate::api::Api;
+use crate::cluster::Cluster;
 use crate::miractl::Miractl;
-use crate::mirastack::{Mirastack, Setup};
+use crate::mirastack::Mirastack;
 use crate::prometheus::{Prometheus, Rule, Watch};
 use crate::target::Target;
 use crate::wait::until;
@@ -28,7 +29,73 @@ pub struct Story {
     /// Who tells the product.
     pub alertmanager: Alertmanager,
     /// The product.
-    pub mirastack: Mirastack,
+    pub product: Product,
+}
+
+/// The product, in one of its two forms.
+#[derive(Debug)]
+pub enum Product {
+    /// In one process.
+    One(Box<Mirastack>),
+    /// On servers that its roles share.
+    Many(Box<Cluster>),
+}
+
+impl Product {
+    /// Where it takes requests.
+    ///
+    /// # Errors
+    /// Nowhere.
+    pub fn url(&self) -> Result<String> {
+        match self {
+            Self::One(one) => Ok(one.url()),
+            Self::Many(many) => many.url(),
+        }
+    }
+
+    /// The API with the admin's token.
+    ///
+    /// # Errors
+    /// There is no key, or it is refused.
+    pub async fn api(&self) -> Result<Api> {
+        match self {
+            Self::One(one) => one.api().await,
+            Self::Many(many) => many.api().await,
+        }
+    }
+
+    /// The command line of whoever has the first key.
+    ///
+    /// # Errors
+    /// It was not built, or the key is refused.
+    pub async fn miractl(&self) -> Result<Miractl> {
+        match self {
+            Self::One(one) => one.miractl(),
+            Self::Many(many) => many.miractl().await,
+        }
+    }
+
+    /// The file of the first key.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn bootstrap(&self) -> Result<PathBuf> {
+        match self {
+            Self::One(one) => Ok(one.data().join("bootstrap.json")),
+            Self::Many(many) => Ok(many.gateways.first().context("a gateway")?.bootstrap()),
+        }
+    }
+
+    /// Ends it in good order. That in one process leaves its folder, which is answered.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn end(self) -> Result<Option<PathBuf>> {
+        match self {
+            Self::One(one) => one.keep().await.map(Some),
+            Self::Many(many) => many.end().await.map(|()| None),
+        }
+    }
 }
 
 impl Story {
@@ -36,11 +103,10 @@ impl Story {
     ///
     /// # Errors
     /// A part does not start.
-    pub async fn start(token: &str) -> Result<Self> {
-        let mirastack = Mirastack::start(Setup::default()).await?;
+    pub async fn start(product: Product, token: &str) -> Result<Self> {
         let hook = Webhook {
             name: "mirastack".to_owned(),
-            url: format!("{}/hooks/alerts", mirastack.url()),
+            url: format!("{}/hooks/alerts", product.url()?),
             bearer: Some(token.to_owned()),
         };
         let alertmanager = Alertmanager::start(&[hook]).await?;
@@ -56,7 +122,7 @@ impl Story {
             target,
             prometheus,
             alertmanager,
-            mirastack,
+            product,
         })
     }
 
@@ -65,12 +131,21 @@ impl Story {
     ///
     /// # Errors
     /// The product refuses one of them.
-    pub async fn connect(&self, token: &str, metrics: &str, alertmanager: &str) -> Result<()> {
-        let miractl = self.mirastack.miractl()?;
+    pub async fn connect(
+        &self,
+        miractl: &Miractl,
+        token: &str,
+        metrics: &str,
+        alertmanager: &str,
+    ) -> Result<()> {
         let secret = ["secret", "set", "alerts_token"];
         miractl.run_with(&secret, token).await?.ok()?;
         for example in ["alerts.mira.yaml", "silence-noisy-alert.mira.yaml"] {
-            apply(&miractl, example).await?;
+            // An agent is known once a worker has looked at it.
+            until("the agents to be known", async || {
+                apply(miractl, example).await
+            })
+            .await?;
         }
         let metrics = format!("metrics_url={metrics}");
         let alertmanager = format!("alertmanager_url={alertmanager}");

@@ -1,14 +1,17 @@
 //! The demo: a real alert becomes an approved silence, before your eyes.
 //!
 //! `--yes` approves at once, as does a demo without a terminal; `--write FILE` keeps what was shown, without colours.
-//! `DEMO_HOLD=1` keeps everything up at the end. The exit code is 1 if a part does not do its work.
+//! `--cluster` has it on NATS, Kine and Valkey, with two processes of each role. `DEMO_HOLD=1`, or `CLUSTER_HOLD=1` for
+//! a cluster, keeps everything up at the end. The exit code is 1 if a part does not do its work.
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use mirastack_tests::api::Api;
+use mirastack_tests::cluster::Cluster;
 use mirastack_tests::interrupt::interrupted;
 use mirastack_tests::miractl::Miractl;
+use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::person;
-use mirastack_tests::story::{ALERT, INSTANCE, Story};
+use mirastack_tests::story::{ALERT, INSTANCE, Product, Story};
 use mirastack_tests::wait::until;
 use serde_json::Value;
 use std::io::{IsTerminal as _, Write as _};
@@ -36,17 +39,22 @@ async fn tell() -> Result<()> {
         listened = interrupted() => return listened.and(Err(anyhow!("it was interrupted"))),
         story = play(&mut show, &wishes) => story?,
     };
-    if std::env::var_os("DEMO_HOLD").is_some_and(|hold| hold == "1") {
-        addresses(&mut show, &story);
+    let hold = if wishes.cluster {
+        "CLUSTER_HOLD"
+    } else {
+        "DEMO_HOLD"
+    };
+    if std::env::var_os(hold).is_some_and(|hold| hold == "1") {
+        addresses(&mut show, &story)?;
         interrupted().await?;
     }
-    let folder = story.mirastack.keep().await?;
-    show.say(&format!(
-        "\nStopped. Its data is left in {}",
-        folder.display()
-    ));
+    let folder = story.product.end().await?;
+    show.say(&match &folder {
+        Some(folder) => format!("\nStopped. Its data is left in {}", folder.display()),
+        None => "\nStopped, and nothing is left.".to_owned(),
+    });
     match wishes.write {
-        Some(file) => show.write(&file, &folder),
+        Some(file) => show.write(&file, folder.as_deref()),
         None => Ok(()),
     }
 }
@@ -55,6 +63,7 @@ async fn tell() -> Result<()> {
 #[derive(Debug)]
 struct Wishes {
     asks: bool,
+    cluster: bool,
     write: Option<PathBuf>,
 }
 
@@ -63,14 +72,16 @@ impl Wishes {
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let mut wishes = Self {
             asks: terminal,
+            cluster: false,
             write: None,
         };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--yes" => wishes.asks = false,
+                "--cluster" => wishes.cluster = true,
                 "--write" => wishes.write = Some(args.next().context("--write FILE")?.into()),
-                other => bail!("{other}: there are --yes and --write FILE"),
+                other => bail!("{other}: there are --yes, --cluster and --write FILE"),
             }
         }
         Ok(wishes)
@@ -80,16 +91,24 @@ impl Wishes {
 async fn play(show: &mut Show, wishes: &Wishes) -> Result<Story> {
     show.title("From a real alert to an approved silence");
     show.stage("Everything starts, on free ports of this machine");
-    let mut story = Story::start(TOKEN).await?;
+    let product = match wishes.cluster {
+        false => Product::One(Box::new(Mirastack::start(Setup::default()).await?)),
+        true => Product::Many(Box::new(Cluster::start().await?)),
+    };
+    let mut story = Story::start(product, TOKEN).await?;
+    let miractl = story.product.miractl().await?;
     let [metrics, alerts] = [story.prometheus.url(), story.alertmanager.url()];
-    story.connect(TOKEN, &metrics, &alerts).await?;
+    story.connect(&miractl, TOKEN, &metrics, &alerts).await?;
     story.watched().await?;
     show.fact("Prometheus", &format!("{metrics}, watches {INSTANCE}"));
     show.fact(
         "Alertmanager",
         &format!("{alerts}, calls the hook `alerts`"),
     );
-    show.fact("Mirastack", &story.mirastack.url());
+    show.fact("Mirastack", &story.product.url()?);
+    for line in processes(&story.product) {
+        show.fact("", &line);
+    }
     show.fact("workflow", "examples/silence-noisy-alert.mira.yaml");
 
     show.stage(&format!("{INSTANCE} goes down, and an alert fires"));
@@ -100,8 +119,7 @@ async fn play(show: &mut Show, wishes: &Wishes) -> Result<Story> {
     let summary = alert["annotations"]["summary"].as_str();
     show.fact("Alertmanager", summary.unwrap_or_default());
 
-    let api = story.mirastack.api().await?;
-    let miractl = story.mirastack.miractl()?;
+    let api = story.product.api().await?;
     show.stage("The alert starts a run, which asks Prometheus and then stops for consent");
     let id = story.run(&api).await?;
     let approval = person::asked(&api, &id).await?;
@@ -118,7 +136,7 @@ async fn play(show: &mut Show, wishes: &Wishes) -> Result<Story> {
     show.stage("What happened, from the run's journal");
     show.command(&miractl, &["run", "watch", &id]).await?;
     journal(show, &api, &id).await?;
-    next(show);
+    next(show, wishes);
     Ok(story)
 }
 
@@ -186,26 +204,45 @@ async fn journal(show: &mut Show, api: &Api, id: &str) -> Result<()> {
     Ok(())
 }
 
-fn next(show: &mut Show) {
+fn next(show: &mut Show, wishes: &Wishes) {
     show.stage("What to try next");
-    show.say("  DEMO_HOLD=1 make demo                  the same, and everything stays up for you");
+    show.say(match wishes.cluster {
+        false => {
+            "  DEMO_HOLD=1 make demo                  the same, and everything stays up for you"
+        }
+        true => {
+            "  CLUSTER_HOLD=1 make cluster            the same, and everything stays up for you"
+        }
+    });
     show.say("  cargo build --release                  then: target/release/mirastack dev");
     show.say("  examples/, docs/workflows.md           workflows, to change and to run");
 }
 
-fn addresses(show: &mut Show, story: &Story) {
-    let bootstrap = story.mirastack.data().join("bootstrap.json");
+/// One line for each process of a cluster.
+fn processes(product: &Product) -> Vec<String> {
+    let Product::Many(cluster) = product else {
+        return Vec::new();
+    };
+    let each = cluster.processes().into_iter();
+    each.map(|(role, pid, at)| format!("{role:<10} {pid:<8} {at}"))
+        .collect()
+}
+
+fn addresses(show: &mut Show, story: &Story) -> Result<()> {
     show.stage("Everything stays up until Ctrl-C");
     show.fact("Prometheus", &story.prometheus.url());
     show.fact("Alertmanager", &story.alertmanager.url());
-    show.fact("Mirastack", &story.mirastack.url());
-    show.fact(
-        "sign in",
-        &format!(
-            "miractl login --context demo --file {}",
-            bootstrap.display()
-        ),
-    );
+    show.fact("Mirastack", &story.product.url()?);
+    let key = story.product.bootstrap()?;
+    let sign_in = format!("miractl login --context demo --file {}", key.display());
+    show.fact("sign in", &sign_in);
+    if let Product::Many(cluster) = &story.product {
+        // For scripts: nothing before it, and one blank between two.
+        for (role, pid, at) in cluster.processes() {
+            show.say(&format!("{role} {pid} {at}"));
+        }
+    }
+    Ok(())
 }
 
 /// What is shown, and kept without its colours.
@@ -272,8 +309,11 @@ impl Show {
     }
 
     /// Keeps what was shown, in the words of a reader who has no such folder.
-    fn write(&self, file: &Path, folder: &Path) -> Result<()> {
-        let text = self.shown.replace(&folder.display().to_string(), "FOLDER");
+    fn write(&self, file: &Path, folder: Option<&Path>) -> Result<()> {
+        let text = match folder {
+            Some(folder) => self.shown.replace(&folder.display().to_string(), "FOLDER"),
+            None => self.shown.clone(),
+        };
         std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
     }
 }
