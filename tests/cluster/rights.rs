@@ -327,3 +327,25 @@ async fn no_answer_is_led_into_a_journal() {
         info.state
     );
 }
+
+#[tokio::test]
+async fn a_value_is_never_replaced_by_another() {
+    let servers = servers().await;
+    let admin = jetstream::new(connect(&servers, "admin").await);
+    let subject = format!("mirastack.blob.{RUN}.digest.0");
+    let stored = async |user: &str, body: &str| {
+        let broker = jetstream::new(connect(&servers, user).await);
+        let sent = broker.publish(subject.clone(), Bytes::from(body.to_owned()));
+        sent.await.expect("it may").await.map(|ack| ack.sequence)
+    };
+    stored("gateway", "a value").await.expect("it is the first");
+    for user in ["worker", "gateway", "admin"] {
+        stored(user, "another").await.expect_err("the first stays");
+    }
+    let blobs = admin
+        .get_stream("MIRASTACK_BLOBS")
+        .await
+        .expect("it is there");
+    let last = blobs.get_last_raw_message_by_subject(&subject).await;
+    assert_eq!(last.expect("it is there").payload, "a value");
+}

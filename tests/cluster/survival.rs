@@ -171,3 +171,23 @@ async fn a_run_ends_though_every_role_is_killed_and_the_memory_is_emptied() -> R
     );
     Ok(())
 }
+
+/// The queues are in the broker's memory, and whoever offers jobs makes them again: nobody waits for that.
+#[tokio::test]
+async fn who_comes_after_the_broker_was_restarted_waits_for_nobody() -> Result<()> {
+    let mut servers = Servers::start().await?;
+    let mut first = Cluster::start(&servers).await?;
+    let api = first.gateway.admin().await?;
+    save(&api, [("slow", SLOW), ("change", CHANGE)]).await?;
+    servers.nats.process().kill()?;
+    servers.nats.start_again().await?;
+    first.gateway.process.kill()?;
+    first.worker.process.kill()?;
+    let (gateway, _worker) = try_join!(
+        Role::start("gateway", &servers),
+        Role::start("worker", &servers),
+    )?;
+    let api = api.by(&gateway.url()?);
+    let run = person::starts(&api, "slow", &json!({})).await?;
+    work(&api, &run).await.map(drop)
+}

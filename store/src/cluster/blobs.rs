@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::Config as Pull;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, Stream};
 use async_trait::async_trait;
@@ -53,6 +54,7 @@ impl Parts {
     pub(super) fn config(broker: &Broker) -> Config {
         Config {
             max_messages_per_subject: 1,
+            discard_new_per_subject: true,
             ..broker.kept("BLOBS", vec![format!("{}.blob.>", broker.name)])
         }
     }
@@ -76,10 +78,23 @@ impl Parts {
             let message = PublishMessage::build()
                 .header(PARTS, parts.len().to_string())
                 .payload(Bytes::copy_from_slice(part));
-            let stored = self.broker.publish(format!("{name}.{number}"), message);
-            stored.await.map_err(unavailable)?;
+            let subject = format!("{name}.{number}");
+            if let Err(error) = self.broker.publish(subject.clone(), message).await {
+                self.is_there(&subject, part, &error).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether the part was refused because it is there already: none is ever replaced by another.
+    async fn is_there(&self, subject: &str, part: &[u8], why: &PublishError) -> Result<(), Error> {
+        match reading::last(&self.stream, subject).await? {
+            None => Err(unavailable(why)),
+            Some(there) if *there.payload == *part => Ok(()),
+            Some(_) => Err(Error::Corrupt(format!(
+                "another value stands at {subject}: it was stored as what it is not"
+            ))),
+        }
     }
 
     pub(super) async fn get(&self, key: &RunKey, digest: Digest) -> Result<Option<Vec<u8>>, Error> {

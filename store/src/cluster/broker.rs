@@ -108,7 +108,7 @@ impl Broker {
     /// A stream of the installation for what must survive.
     pub(super) fn kept(&self, name: &str, subjects: Vec<String>) -> Config {
         Config {
-            name: self.stream_name(name),
+            name: format!("{}_{name}", self.name.to_uppercase()),
             subjects,
             retention: RetentionPolicy::Limits,
             storage: StorageType::File,
@@ -118,20 +118,15 @@ impl Broker {
         }
     }
 
-    /// The name of a stream of the installation.
-    fn stream_name(&self, name: &str) -> String {
-        format!("{}_{name}", self.name.to_uppercase())
-    }
-
-    /// Waits until a scheduler has made the streams, of which this is the last; a scheduler makes them itself.
-    pub(super) async fn made(&self, last: &str) -> Result<(), Error> {
-        if self.role == Role::Scheduler {
+    /// Waits until a scheduler has made the streams, of which these are the last; a scheduler makes them itself.
+    pub(super) async fn made(&self, last: &[Config]) -> Result<(), Error> {
+        let wanted = last.last().filter(|_| self.role != Role::Scheduler);
+        let Some(Config { name, .. }) = wanted else {
             return Ok(());
-        }
-        let name = self.stream_name(last);
+        };
         let mut told = false;
         loop {
-            match self.context.get_stream(&name).await {
+            match self.context.get_stream(name).await {
                 Ok(_) => return Ok(()),
                 Err(error) if !is_absent(&error.kind()) => return Err(unavailable(error)),
                 Err(_) if told => {}
@@ -255,6 +250,11 @@ pub(super) fn differences(is: &Config, wanted: &Config) -> Vec<String> {
     compare("retention", &is.retention, &wanted.retention);
     compare("storage", &is.storage, &wanted.storage);
     compare("discard", &is.discard, &wanted.discard);
+    compare(
+        "discard_new_per_subject",
+        &is.discard_new_per_subject,
+        &wanted.discard_new_per_subject,
+    );
     compare("num_replicas", &is.num_replicas, &wanted.num_replicas);
     compare("max_age", &is.max_age, &wanted.max_age);
     compare(

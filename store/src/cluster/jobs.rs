@@ -68,9 +68,7 @@ struct Pool {
 }
 
 impl Queues {
-    pub(super) const STREAM: &str = "STEPS";
-
-    /// The queues; their stream is made where it is not there.
+    /// The queues; a scheduler makes their stream where it is not there.
     ///
     /// # Errors
     /// [`Error::Unavailable`], also when the stream is not as it must be.
@@ -86,7 +84,10 @@ impl Queues {
             answers,
             _answering: answering,
         };
-        queues.queued().await?;
+        // It is in memory, and may be gone: then the next offer makes it.
+        if broker.role == Role::Scheduler {
+            queues.queued().await?;
+        }
         Ok(queues)
     }
 
@@ -96,7 +97,7 @@ impl Queues {
         Config {
             storage: StorageType::Memory,
             max_messages: QUEUED_MAX,
-            ..broker.kept(Self::STREAM, subjects.to_vec())
+            ..broker.kept("STEPS", subjects.to_vec())
         }
     }
 

@@ -87,7 +87,7 @@ pub async fn open(options: &Options) -> Result<Cluster, Error> {
     let registry = Definitions::open(&options.registry).await?;
     let shards = registry.shards(options.shards).await?;
     let broker = Broker::connect(&options.broker).await?;
-    broker.made(Queues::STREAM).await?;
+    broker.made(&Inboxes::configs(&broker, shards)).await?;
     let journals = Journals::open(&broker, shards, Arc::clone(&clock)).await?;
     let journals = Arc::new(journals);
     let keys = Keys::open(&broker, Arc::clone(&clock), Arc::clone(&random)).await?;
@@ -96,9 +96,9 @@ pub async fn open(options: &Options) -> Result<Cluster, Error> {
         Some(file) => Arc::new(Lists::open(&broker, &journals, &watch, file).await?),
         None => Arc::new(NoLists::of(&broker, &journals)),
     };
-    let inbox = Arc::new(Inboxes::open(&broker, shards).await?);
-    // Last: whoever waits for the streams waits for this one.
     let jobs = Arc::new(Queues::open(&broker, Arc::clone(&random)).await?);
+    // Last: whoever waits for the streams waits for these.
+    let inbox = Arc::new(Inboxes::open(&broker, shards).await?);
     let backend = Backend {
         archive: Arc::new(Archived::of(Arc::clone(&journals), Arc::clone(&clock))),
         keys: Arc::new(keys),

@@ -24,6 +24,8 @@ pub struct Sample {
     pub key: RunKey,
     /// Its records so far, with their events.
     pub records: Vec<(Encoded, Vec<Event>)>,
+    /// What time it is for the next record; without it, a second after the last.
+    pub now: Option<Timestamp>,
 }
 
 /// What a sample run is created with.
@@ -115,8 +117,11 @@ impl Sample {
             tenant: birth.tenant.clone(),
             run: RunId::new(birth.at, birth.shard, birth.number),
         };
-        let records = Vec::new();
-        let mut run = Self { key, records };
+        let mut run = Self {
+            key,
+            records: Vec::new(),
+            now: None,
+        };
         let mut events = vec![Event::RunCreated(Arc::new(birth.created()))];
         events.extend(more);
         run.add(birth.at, status, events);
@@ -142,10 +147,11 @@ impl Sample {
         self.last().0.hash()
     }
 
-    /// The next record, a second after the last.
+    /// The next record.
     pub fn next(&mut self, status: RunStatus, events: Vec<Event>) -> &mut Self {
-        let at = self.last().0.at.millis() + 1_000;
-        self.add(Timestamp::from_millis(at), status, events);
+        let last = self.last().0.at;
+        let later = Timestamp::from_millis(last.millis() + 1_000);
+        self.add(self.now.map_or(later, |now| now.max(last)), status, events);
         self
     }
 
