@@ -14,6 +14,8 @@ use crate::{dev, files};
 
 /// The root key, where no variable has it.
 const FILE: &str = "root.key";
+/// Where systemd puts what its `LoadCredential=` names.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// `DIR/bootstrap.json`: how to reach this installation as its admin.
 #[derive(Clone, Serialize, Deserialize)]
@@ -25,13 +27,21 @@ pub(crate) struct Bootstrap {
     pub(crate) grpc: String,
 }
 
-/// The root key of the installation: from `MIRASTACK_ROOT_KEY`, else from `DIR/root.key`, which is made for an empty
+/// Where the root key is: among what systemd hands over, else in the folder of the data.
+fn place(dir: &Path) -> PathBuf {
+    let given = std::env::var_os(CREDENTIALS).map(|given| Path::new(&given).join(FILE));
+    let given = given.filter(|path| path.exists());
+    given.unwrap_or_else(|| dir.join(FILE))
+}
+
+/// The root key of the installation: from `MIRASTACK_ROOT_KEY`, else from `root.key` in `$CREDENTIALS_DIRECTORY` or in
+/// `DIR`, which is made for an empty
 /// store. For another one a new key would open nothing of what is in it.
 pub(crate) async fn root_key(dir: &Path, backend: &Backend) -> anyhow::Result<RootKey> {
     if let Ok(text) = std::env::var(ROOT_KEY) {
         return RootKey::parse(&text).context(ROOT_KEY);
     }
-    let path = dir.join(FILE);
+    let path = place(dir);
     if let Some(content) = files::read(&path)? {
         let text = String::from_utf8_lossy(&content);
         return RootKey::parse(text.trim()).with_context(|| path.display().to_string());
@@ -56,7 +66,7 @@ pub(crate) fn known_root_key(data: Option<&Path>) -> Option<(String, String)> {
     if let Ok(text) = std::env::var(ROOT_KEY) {
         return Some((text, ROOT_KEY.to_owned()));
     }
-    let path = dev::data_folder(data).ok()?.join(FILE);
+    let path = place(&dev::data_folder(data).ok()?);
     let content = files::read(&path).ok()??;
     let text = String::from_utf8(content).ok()?;
     Some((text, path.display().to_string()))

@@ -33,7 +33,7 @@ use crate::doors::Doors;
 use crate::log::Form;
 use crate::safety::{Exposed, Unsafe};
 use crate::signals::Signals;
-use crate::{agents, backup, context, files, hello, incoming, log};
+use crate::{agents, backup, context, files, hello, incoming, log, supervisor};
 
 /// Over how many shards the runs of one process are spread.
 pub(crate) const SHARDS: u16 = 4;
@@ -146,6 +146,7 @@ async fn serve(
     let stops = Stops::default();
     let mut helpers = JoinSet::new();
     helpers.spawn(Signals::listen()?.obey(stops.requests.clone()));
+    helpers.spawn(supervisor::live());
     let drift = Arc::new(Drift::default());
     helpers.spawn(clock::watch(drift.clone()));
     shown.push(Arc::new(Clock(drift)));

@@ -24,6 +24,7 @@ mod roles;
 mod safety;
 mod settings;
 mod signals;
+mod supervisor;
 mod tls;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::settings::Telling;
+use crate::supervisor;
 
 /// How stderr is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ pub(crate) fn ready(http: Option<(&str, SocketAddr)>, grpc: Option<SocketAddr>) 
         http.unwrap_or_default(),
         grpc.unwrap_or_default()
     );
+    supervisor::ready();
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::doors::Doors;
 use crate::safety::{Exposed, Unsafe};
 use crate::settings::{Place, Servers, Telling};
 use crate::signals::Signals;
-use crate::{backup, bootstrap, dev, files, incoming, log};
+use crate::{backup, bootstrap, dev, files, incoming, log, supervisor};
 
 /// Over how many shards the runs of a new installation are spread.
 const SHARDS: u16 = 8;
@@ -72,6 +72,7 @@ where
         let stop = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn(Signals::listen()?.obey(stop.clone()));
+        helpers.spawn(supervisor::live());
         Box::pin(serve(safety, stop)).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

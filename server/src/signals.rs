@@ -4,6 +4,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::supervisor;
+
 pub(crate) struct Signals {
     term: Signal,
     int: Signal,
@@ -30,6 +32,7 @@ impl Signals {
             () = stop.cancelled() => {}
         }
         stop.cancel();
+        supervisor::stopping();
         self.next().await;
         tracing::warn!("ended at once: what was in hand is found again at the next start");
         std::process::exit(130);

@@ -14,6 +14,7 @@ mod mute;
 mod questions;
 mod secrets;
 mod siege;
+mod supervisor;
 mod tamper;
 mod tls;
 mod trouble;
