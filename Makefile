@@ -14,6 +14,7 @@ FROM ?= 0
 BLOWS ?= 500
 CUTS ?= 100
 SEED ?= 2
+OPERATIONS ?= 100000
 SECONDS ?= 5
 ONLY ?=
 ONCE ?=
@@ -25,7 +26,7 @@ ARGS ?=
 WITHOUT_SYNC := scripts/without-sync cargo test --locked --workspace --test chaos -- without_sync --nocapture
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo cluster sim planted fuzz fuzz-keep fuzz-planted chaos powercuts siege schemathesis loadtest gate
+.PHONY: help build test check lint fmt clippy doc deny deny-advisories servers demo cluster twin sim planted fuzz fuzz-keep fuzz-planted chaos powercuts siege schemathesis loadtest gate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -78,6 +79,9 @@ demo: build ## a real alert becomes an approved silence, before your eyes (ARGS=
 cluster: build ## the same on NATS, Kine and Valkey, two of each role (ARGS=--yes, CLUSTER_HOLD=1: stays up, a line "role pid address" each)
 	@scripts/servers
 	@cargo run --locked --quiet --package mirastack-tests --bin demo -- --cluster $(ARGS)
+
+twin: servers ## one generator drives both backends, and their answers are compared (OPERATIONS=100000, SEED=2)
+	OPERATIONS=$(OPERATIONS) SEED=$(SEED) cargo test --locked --workspace --test cluster -- twin --nocapture
 
 sim: ## the deterministic simulation on an optimised build, SEEDS=2000 of them, the first FROM=0, each twice (ONCE=1: once)
 	SEEDS=$(SEEDS) FROM=$(FROM) ONCE=$(ONCE) scripts/sim every_seed --nocapture

@@ -6,5 +6,7 @@ mod ground;
 mod ownership;
 mod rights;
 mod roles;
+mod rolling;
 mod survival;
 mod trouble;
+mod twin;

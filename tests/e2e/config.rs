@@ -180,7 +180,7 @@ async fn what_would_stop_the_start_is_said_beside_the_settings() {
     let data = desk.0.path().display().to_string();
     fs::write(desk.0.path().join("root.key"), key).expect("writable");
     let shown = desk.shows(&["--data", &data], &[]).await;
-    assert!(shown.contains("/root.key is a pattern"), "{shown}");
+    assert!(shown.contains("/root.key: it is a pattern"), "{shown}");
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn no_command_line_that_is_broken_in_any_way_is_taken_or_does_harm() {
     let long = "x".repeat(100_000);
     let lines: [(&str, &[&str]); 12] = [
         ("no command", &["nothing"]),
-        ("one that comes later", &["check"]),
+        ("one that comes later", &["export"]),
         ("an unknown name", &["dev", "--nothing"]),
         ("a word too many", &["dev", "extra"]),
         ("a wrong type", &["dev", "--http", "x"]),
