@@ -79,20 +79,25 @@ impl Gate {
         }
     }
 
-    /// The newest revision of a workflow.
+    /// The newest revision of a workflow. One that is not known here may have been saved through another gateway a moment
+    /// ago: the registry is asked.
     ///
     /// # Errors
-    /// 404.
-    pub(crate) fn workflow(
+    /// 404, 503.
+    pub(crate) async fn workflow(
         &self,
         tenant: &Tenant,
         name: &str,
     ) -> Result<Arc<SavedWorkflow>, Problem> {
-        self.workflows
-            .get(tenant, name)
-            .map(|kept| kept.value)
-            .filter(|saved| !saved.deleted)
-            .ok_or_else(|| Problem::not_found("workflow", name))
+        let known = || {
+            let kept = self.workflows.get(tenant, name);
+            kept.map(|kept| kept.value).filter(|saved| !saved.deleted)
+        };
+        if let Some(saved) = known() {
+            return Ok(saved);
+        }
+        self.workflows.refresh(tenant, name).await?;
+        known().ok_or_else(|| Problem::not_found("workflow", name))
     }
 
     /// A saved definition by its digest.

@@ -55,7 +55,7 @@ async fn list(
     Path(name): Path<String>,
     args: Args,
 ) -> Result<Response, Problem> {
-    let newest = gate.workflow(&caller.tenant, &name)?.revision;
+    let newest = gate.workflow(&caller.tenant, &name).await?.revision;
     let page = args.page()?;
     // The cursor is the newest revision that is left.
     let left = page.after.map(|text| text.parse::<u64>());

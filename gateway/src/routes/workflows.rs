@@ -173,7 +173,7 @@ async fn get(
     args: Args,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let newest = gate.workflow(&caller.tenant, &name)?;
+    let newest = gate.workflow(&caller.tenant, &name).await?;
     let saved = match args.parsed::<u64>("revision", "a number")? {
         Some(number) if number != newest.revision => {
             revision(&gate, &caller.tenant, &name, (number, newest.revision)).await?

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gateway::Config;
+use gateway::{Config, Gateway};
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::clock::SystemRandom;
 use store::embedded::{Embedded, Options, Place};
 use store::port::{Change, Expect, Item, Registry};
 use store::{Backend, Error};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::support::{READS, TestClock, World, config};
+use crate::support::client::Client;
+use crate::support::{READS, TestClock, World, config, parts};
 
 #[tokio::test]
 async fn a_saved_workflow_reads_back_byte_for_byte() {
@@ -443,4 +446,61 @@ async fn a_tag_of_another_life_of_the_data_means_nothing() {
     let tag = get.header("etag").to_owned();
     let put = after.engineer.put(path).header("if-match", &tag);
     assert_eq!(put.yaml(&other).await.status, 200);
+}
+
+/// A registry that tells nothing of what changes.
+struct Silent(Arc<dyn Registry>);
+
+#[async_trait]
+impl Registry for Silent {
+    async fn get(&self, key: &str) -> Result<Option<Item>, Error> {
+        self.0.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: &str, max: usize) -> Result<Vec<Item>, Error> {
+        self.0.list(prefix, after, max).await
+    }
+
+    async fn put(&self, key: &str, value: &[u8], expect: Expect) -> Result<u64, Error> {
+        self.0.put(key, value, expect).await
+    }
+
+    async fn delete(&self, key: &str, revision: u64) -> Result<(), Error> {
+        self.0.delete(key, revision).await
+    }
+
+    async fn watch(&self, _: &str, _: u64) -> Result<Vec<Change>, Error> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_workflow_that_was_saved_through_another_gateway_is_found_at_once() {
+    let clock = Arc::new(TestClock::start());
+    let options = Options::new(Arc::<TestClock>::clone(&clock), Arc::new(SystemRandom));
+    let (backend, _handle) = Embedded::inline(Place::Memory, options).expect("in memory");
+    let silent = Backend {
+        registry: Arc::new(Silent(backend.registry.clone())),
+        ..backend.clone()
+    };
+    let late = World::over(config(), silent, clock.clone()).await;
+    assert_eq!(
+        late.operator.get("/api/v1/workflows/reads").await.code(404),
+        "not_found"
+    );
+    // Another gateway saves what the first is told of too late.
+    let other = Gateway::new(config(), backend, parts());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut serving = JoinSet::new();
+    let (serves, stop) = (other.clone(), late.stop.clone());
+    serving.spawn(async move { serves.serve(listener, stop).await });
+    other.ready().await;
+    let eve = Client::new(address).with_token(&late.engineer.token());
+    let saved = eve.put("/api/v1/workflows/reads").yaml(READS).await;
+    assert_eq!(saved.status, 201, "{}", saved.json);
+    assert_eq!(
+        late.operator.get("/api/v1/workflows/reads").await.status,
+        200
+    );
 }

@@ -159,7 +159,7 @@ async fn order(
     let (gate, caller) = (submit.gate, submit.caller);
     let new: NewRun = json(headers, body)?;
     check_labels(&new.labels)?;
-    let saved = gate.workflow(&caller.tenant, name)?;
+    let saved = gate.workflow(&caller.tenant, name).await?;
     let ready = gate
         .ready(&caller.tenant, name, &saved)
         .await?
