@@ -7,7 +7,7 @@ use http::Method;
 use mirastack_tests::api::Api;
 use mirastack_tests::cluster::Cluster;
 use mirastack_tests::person;
-use mirastack_tests::role::Role;
+use mirastack_tests::role::{Role, Servers};
 use mirastack_tests::wait::until;
 use rustix::process::Signal;
 use serde_json::json;
@@ -71,12 +71,12 @@ async fn sends(
 async fn replace(
     role: &mut Role,
     verb: &str,
-    cluster_servers: &mirastack_tests::role::Servers,
+    servers: &Servers,
 ) -> Result<()> {
     role.process.signal(Signal::TERM)?;
     let status = role.process.ended().await?;
     ensure!(status.success(), "{verb}: {status}");
-    *role = Role::start(verb, cluster_servers).await?;
+    *role = Role::start(verb, servers).await?;
     Ok(())
 }
 

@@ -85,9 +85,6 @@ impl Cluster {
     }
 
     /// Every process: its role, its id, and where it listens.
-    ///
-    /// # Errors
-    /// A process has no id any more.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, i32, String)> {
         let of_servers = self.servers.each().into_iter().map(|(name, server)| {
