@@ -68,11 +68,7 @@ async fn sends(
 }
 
 /// Ends a role in good order, and starts another in its place.
-async fn replace(
-    role: &mut Role,
-    verb: &str,
-    servers: &Servers,
-) -> Result<()> {
+async fn replace(role: &mut Role, verb: &str, servers: &Servers) -> Result<()> {
     role.process.signal(Signal::TERM)?;
     let status = role.process.ended().await?;
     ensure!(status.success(), "{verb}: {status}");
