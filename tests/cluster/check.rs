@@ -11,7 +11,9 @@ use mirastack_tests::shared::{Shared, Which};
 use store::clock::{ProcessClock, SystemRandom};
 use store::cluster::broker::Role;
 use store::cluster::{Options, Verdict, check, open};
+use store::conformance::PATIENCE;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::ground::Servers;
 use crate::rights::connect;
@@ -49,7 +51,7 @@ fn only<const N: usize>(
 }
 
 /// What the program says, with nothing but these arguments.
-fn said(servers: &Servers, verb: &[&str], user: &str) -> Output {
+async fn said(servers: &Servers, verb: &[&str], user: &str) -> Output {
     let home = TempDir::new().expect("a folder");
     let program = program::built("mirastack").expect("it is built");
     let mut command = program::alone(&program, home.path());
@@ -58,7 +60,9 @@ fn said(servers: &Servers, verb: &[&str], user: &str) -> Output {
     command.arg(format!("--nats={}", servers.nats.nats(user)));
     command.arg(format!("--registry=http://{}", servers.registry.address()));
     command.arg(format!("--valkey={}", servers.memory.valkey(user)));
-    command.output().expect("it runs")
+    let mut command = tokio::process::Command::from(command);
+    let output = timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+    output.expect("it ends by itself").expect("it runs")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -71,7 +75,7 @@ async fn servers_with_the_settings_of_the_project_are_safe_for_each_role() {
     let made = options(&servers, Role::Scheduler, "scheduler");
     Box::pin(open(&made)).await.expect("it makes the streams");
     for role in ["gateway", "scheduler", "worker"] {
-        let output = said(&servers, &["check"], role);
+        let output = said(&servers, &["check"], role).await;
         let (out, error) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "{role}: {out}{error}");
         let good = out.lines().filter(|line| line.starts_with("good ")).count();
@@ -180,14 +184,14 @@ async fn a_role_does_not_start_on_unsafe_servers_and_says_what_to_mend() {
     let lazy = [("sync_interval: always", "")];
     servers.nats = Shared::changed(Which::Nats, &lazy).await.expect("NATS");
     for role in ["gateway", "scheduler", "worker"] {
-        let output = said(&servers, &[role], role);
+        let output = said(&servers, &[role], role).await;
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{role}: {error}");
         assert!(error.contains("nothing was started"), "{role}: {error}");
         let mend = "nats.sync: mirastack answers before its disk has it: set jetstream { sync_interval: always }";
         assert!(error.contains(mend), "{role}: {error}");
         assert_eq!(text(&output.stdout), "", "{role}");
-        let output = said(&servers, &["check"], role);
+        let output = said(&servers, &["check"], role).await;
         assert_eq!(output.status.code(), Some(1), "{role}");
         let out = text(&output.stdout);
         assert!(out.contains("\nUNSAFE  nats.sync "), "{role}: {out}");
