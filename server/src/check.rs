@@ -16,7 +16,18 @@ pub(crate) fn run(args: &Check) -> anyhow::Result<()> {
         .web(&dev.web, &dev.tls)
         .agents(&dev.agents, &dev.tls)
         .judged();
-    let options = roles::options(&args.servers, role(&args.servers), None);
+    let role = role(&args.servers);
+    if role != Role::Scheduler
+        && let Err(missing) = roles::root_key(&dev.place)
+    {
+        all.push(Finding::of(
+            "root_key",
+            false,
+            "no key that can be used",
+            &format!("{missing:#}"),
+        ));
+    }
+    let options = roles::options(&args.servers, role, None);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

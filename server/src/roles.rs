@@ -123,7 +123,7 @@ async fn connect(
 }
 
 /// The key that all gateways and workers of the installation have.
-fn root_key(place: &Place) -> anyhow::Result<RootKey> {
+pub(crate) fn root_key(place: &Place) -> anyhow::Result<RootKey> {
     let Some((text, place)) = bootstrap::known_root_key(place.data.as_deref()) else {
         bail!(
             "the root key of the installation is missing: set MIRASTACK_ROOT_KEY, or write root.key into the folder of \

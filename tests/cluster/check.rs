@@ -52,10 +52,14 @@ fn only<const N: usize>(
 
 /// What the program says, with nothing but these arguments.
 async fn said(servers: &Servers, verb: &[&str], user: &str) -> Output {
+    says(servers, verb, user, Some(ROOT_KEY)).await
+}
+
+async fn says(servers: &Servers, verb: &[&str], user: &str, key: Option<&str>) -> Output {
     let home = TempDir::new().expect("a folder");
     let program = program::built("mirastack").expect("it is built");
     let mut command = program::alone(&program, home.path());
-    command.env("MIRASTACK_ROOT_KEY", ROOT_KEY);
+    command.envs(key.map(|key| ("MIRASTACK_ROOT_KEY", key)));
     command.args(verb);
     command.arg(format!("--nats={}", servers.nats.nats(user)));
     command.arg(format!("--registry=http://{}", servers.registry.address()));
@@ -82,6 +86,11 @@ async fn servers_with_the_settings_of_the_project_are_safe_for_each_role() {
         assert!(good >= 25 && !out.contains("UNSAFE"), "{role}: {out}");
         assert!(!out.contains("weak "), "{role}: {out}");
         assert!(!out.contains("the-password-of"), "{role}: {out}");
+        // Without the key of the installation only a scheduler can start.
+        let output = says(&servers, &["check"], role, None).await;
+        let out = text(&output.stdout);
+        let is_missed = out.contains("UNSAFE  root_key ") && !output.status.success();
+        assert_eq!(is_missed, role != "scheduler", "{role}: {out}");
     }
 }
 
@@ -97,6 +106,13 @@ async fn what_is_unsafe_at_a_server_is_found_by_its_name() {
         (
             vec![(r#"include "rights.conf""#, "")],
             only(["nats.auth", "nats.rights", "nats.settings"]),
+        ),
+        (
+            vec![(
+                r#""$JS.API.STREAM.INFO.*", "$JS.API.STREAM.PURGE.*""#,
+                r#""$JS.API.STREAM.PURGE.*""#,
+            )],
+            only(["nats.streams"]),
         ),
         (
             vec![("max_payload: 1MB", "max_payload: 64KB")],

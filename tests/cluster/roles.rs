@@ -1,11 +1,11 @@
 //! The roles, each in processes of its own, on real servers.
 
 use anyhow::{Context as _, Result, ensure};
-use http::Method;
 use mirastack_tests::api::Api;
+use mirastack_tests::person;
 use mirastack_tests::role::{Role, Servers};
+use mirastack_tests::wait::until;
 use serde_json::json;
-use tokio::time::{Duration, Instant, sleep};
 use tokio::try_join;
 
 const ECHO: &str = "\
@@ -18,33 +18,11 @@ steps:
 outputs: { value: '${{ steps.second.output.value }}' }
 ";
 
-/// Waits for what may take a moment, as with agents that are being looked at.
-async fn soon<T>(what: &str, mut tried: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    let begun = Instant::now();
-    loop {
-        match tried().await {
-            Ok(found) => return Ok(found),
-            Err(error) if begun.elapsed() > Duration::from_secs(60) => {
-                return Err(error.context(what.to_owned()));
-            }
-            Err(_) => sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
 /// Starts a run and waits for its end: whoever owns it may have to listen first.
 async fn run(api: &Api, value: &str) -> Result<()> {
-    let request = api
-        .request(Method::POST, "/api/v1/workflows/echo/runs")
-        .json(&json!({ "inputs": { "value": value } }));
-    let begun = api.send(request).await?.ok()?;
-    let id = begun["id"].as_str().context("a run has an id")?;
-    let ended = soon("it ends", async || {
-        let run = api.get(&format!("/api/v1/runs/{id}")).await?.ok()?;
-        ensure!(run["status"] == "succeeded", "{run}");
-        Ok(run)
-    })
-    .await?;
+    let id = person::starts(api, "echo", &json!({ "value": value })).await?;
+    let ended = person::ended(api, &id).await?;
+    ensure!(ended["status"] == "succeeded", "{ended}");
     ensure!(ended["outputs"]["value"] == value, "{ended}");
     Ok(())
 }
@@ -62,10 +40,9 @@ async fn runs_end_on_a_cluster_whoever_is_killed() -> Result<()> {
     }
     let first = gateways[0].admin().await?;
     let second = first.by(&gateways[1].url()?);
-    soon(
-        "the workflow is saved once the agent is known",
-        async || second.put_yaml("/api/v1/workflows/echo", ECHO).await?.ok(),
-    )
+    until("the agent to be known", async || {
+        second.put_yaml("/api/v1/workflows/echo", ECHO).await?.ok()
+    })
     .await?;
     for (number, api) in [&first, &second, &first, &second].into_iter().enumerate() {
         run(api, &format!("v{number}")).await?;

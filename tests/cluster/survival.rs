@@ -1,7 +1,7 @@
 //! What a cluster goes through without that a run notices.
 
 use anyhow::{Context as _, Result, ensure};
-use mirastack_tests::api::{Api, ApiKey};
+use mirastack_tests::api::Api;
 use mirastack_tests::person;
 use mirastack_tests::role::{Role, Servers};
 use mirastack_tests::shared::Shared;
@@ -68,18 +68,6 @@ async fn save(api: &Api, workflows: [(&str, &str); 2]) -> Result<()> {
     Ok(())
 }
 
-/// Somebody else, who may agree.
-async fn somebody(api: &Api, gateway: &Role) -> Result<Api> {
-    let body = json!({ "name": "bob", "role": "admin" });
-    let made = api.post("/api/v1/api-keys", &body).await?.ok()?;
-    let text = |name: &str| made[name].as_str().map(str::to_owned).context("a key");
-    let key = ApiKey {
-        api_key_id: text("api_key_id")?,
-        api_secret: text("api_secret")?,
-    };
-    Api::login(&gateway.url()?, &key).await
-}
-
 /// Asks Valkey something to which it answers a line, as its admin.
 async fn ask(valkey: &Shared, command: &str) -> Result<String> {
     let address = valkey.valkey("admin");
@@ -91,6 +79,16 @@ async fn ask(valkey: &Shared, command: &str) -> Result<String> {
     let mut answers = String::new();
     connection.read_to_string(&mut answers).await?;
     Ok(answers.lines().nth(1).context("an answer")?.to_owned())
+}
+
+/// Waits until something is kept in Valkey.
+async fn checkpoint(valkey: &Shared) -> Result<()> {
+    until("a checkpoint", async || {
+        let kept = ask(valkey, "DBSIZE").await?;
+        ensure!(kept != ":0", "{kept}");
+        Ok(())
+    })
+    .await
 }
 
 async fn work(api: &Api, run: &str) -> Result<(Value, Value)> {
@@ -107,12 +105,7 @@ async fn another_worker_goes_on_from_the_checkpoint_of_one_that_died() -> Result
     let api = cluster.gateway.admin().await?;
     save(&api, [("slow", SLOW), ("change", CHANGE)]).await?;
     let run = person::starts(&api, "slow", &json!({})).await?;
-    until("a checkpoint", async || {
-        let kept = ask(&servers.valkey, "DBSIZE").await?;
-        ensure!(kept != ":0", "{kept}");
-        Ok(())
-    })
-    .await?;
+    checkpoint(&servers.valkey).await?;
     cluster.worker.process.kill()?;
     let _other = Role::start("worker", &servers).await?;
     let (resumed_at, done_here) = work(&api, &run).await?;
@@ -128,16 +121,11 @@ async fn a_run_ends_though_every_role_is_killed_and_the_memory_is_emptied() -> R
     let mut first = Cluster::start(&servers).await?;
     let api = first.gateway.admin().await?;
     save(&api, [("slow", SLOW), ("change", CHANGE)]).await?;
-    let bob = somebody(&api, &first.gateway).await?;
+    let bob = api.somebody("bob", "admin").await?;
     let change = person::starts(&api, "change", &json!({})).await?;
     person::asked(&api, &change).await?;
     let slow = person::starts(&api, "slow", &json!({})).await?;
-    until("a checkpoint", async || {
-        let kept = ask(&servers.valkey, "DBSIZE").await?;
-        ensure!(kept != ":0", "{kept}");
-        Ok(())
-    })
-    .await?;
+    checkpoint(&servers.valkey).await?;
 
     first.kill()?;
     let emptied = ask(&servers.valkey, "FLUSHALL").await?;

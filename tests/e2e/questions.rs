@@ -1,7 +1,7 @@
 //! Agents that this project did not write, on both public SDKs, which ask people while they execute a step.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use mirastack_tests::api::{Api, ApiKey};
+use mirastack_tests::api::Api;
 use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::process::Process;
 use mirastack_tests::story::root;
@@ -74,18 +74,6 @@ impl Ground {
         ground.api.put_yaml(&path, &document).await?.ok()?;
         Ok(ground)
     }
-
-    /// Somebody else, with this role.
-    async fn somebody(&self, role: &str) -> Result<Api> {
-        let body = json!({ "name": role, "role": role });
-        let made = self.api.post("/api/v1/api-keys", &body).await?.ok()?;
-        let text = |name: &str| made[name].as_str().map(str::to_owned).context("a key");
-        let key = ApiKey {
-            api_key_id: text("api_key_id")?,
-            api_secret: text("api_secret")?,
-        };
-        Api::login(&self.server.url(), &key).await
-    }
 }
 
 /// What a script of the project fetches or builds.
@@ -156,7 +144,11 @@ async fn a_go_agent_asks_people_and_is_told_what_they_say() {
     let listed = listed.expect("it answers").ok().expect("a list");
     assert_eq!(listed["items"][0]["id"], card["id"], "{listed}");
 
-    let operator = ground.somebody("operator").await.expect("a key");
+    let operator = ground
+        .api
+        .somebody("operator", "operator")
+        .await
+        .expect("a key");
     let refused = decides(&operator, &card, "approve").await;
     refused
         .expect("it answers")
@@ -165,7 +157,11 @@ async fn a_go_agent_asks_people_and_is_told_what_they_say() {
     let other = json!({ "id": card["id"], "digest": "0".repeat(64) });
     let changed = decides(api, &other, "approve").await.expect("it answers");
     changed.with_status(409).expect("other bytes");
-    let engineer = ground.somebody("engineer").await.expect("a key");
+    let engineer = ground
+        .api
+        .somebody("engineer", "engineer")
+        .await
+        .expect("a key");
     let agreed = decides(&engineer, &card, "approve").await;
     let agreed = agreed.expect("it answers").ok().expect("the right");
     assert_eq!(agreed["state"], "approved", "{agreed}");
@@ -182,7 +178,10 @@ async fn a_go_agent_asks_people_and_is_told_what_they_say() {
 #[tokio::test]
 async fn a_question_is_of_its_level_and_a_run_that_stops_takes_it_back() {
     let ground = Ground::new("gopher").await.expect("it registers");
-    let (api, engineer) = (&ground.api, ground.somebody("engineer").await);
+    let (api, engineer) = (
+        &ground.api,
+        ground.api.somebody("engineer", "engineer").await,
+    );
     let engineer = engineer.expect("a key");
     let inputs = json!({ "why": "drop it", "level": "3" });
     let run = person::starts(api, "asks-gopher", &inputs).await;

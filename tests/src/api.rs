@@ -68,6 +68,16 @@ impl Api {
         }
     }
 
+    /// Somebody else: a new key of this name, with this role.
+    ///
+    /// # Errors
+    /// The key is refused.
+    pub async fn somebody(&self, name: &str, role: &str) -> Result<Self> {
+        let key = json!({ "name": name, "role": role });
+        let made = self.post("/api/v1/api-keys", &key).await?.ok()?;
+        Self::login(&self.base, &serde_json::from_value(made)?).await
+    }
+
     /// The token, if there is one.
     #[must_use]
     pub fn token(&self) -> Option<&str> {

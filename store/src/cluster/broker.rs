@@ -233,7 +233,7 @@ impl Broker {
     }
 }
 
-fn is_absent(kind: &GetStreamErrorKind) -> bool {
+pub(super) fn is_absent(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 

@@ -93,6 +93,15 @@ pub async fn check(options: &Options) -> Vec<Finding> {
     all
 }
 
+/// Addresses without who asks.
+fn without_users(addresses: &[String]) -> String {
+    let each = addresses.iter().map(|one| match one.rsplit_once('@') {
+        Some((_, host)) => host,
+        None => one,
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// Whether a version is at least that one. What cannot be read is not.
 fn is_at_least(version: &str, least: [u64; 3]) -> bool {
     numbers(version).is_some_and(|is| is.cmp(&least) != Ordering::Less)
@@ -140,6 +149,12 @@ mod tests {
         ] {
             assert_eq!(is_at_least(version, [2, 14, 4]), is_enough, "{version}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_who_asks() {
+        let addresses = ["nats://a:secret@h:1", "nats://h:2"].map(str::to_owned);
+        assert_eq!(without_users(&addresses), "h:1, nats://h:2");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::Finding;
+use super::{Finding, without_users};
 use crate::clock::Clock;
 use crate::cluster::broker::{self, Broker};
 use crate::cluster::{SHARDS_MAX, configs};
@@ -94,17 +94,10 @@ pub(super) async fn check(options: &broker::Options, clock: &dyn Clock) -> Vec<F
             return vec![Finding::bad("nats.reachable", error.to_string(), mend)];
         }
     };
-    let address = options.servers.join(", ");
-    let mut all = vec![Finding::good("nats.reachable", address_only(&address))];
+    let address = without_users(&options.servers);
+    let mut all = vec![Finding::good("nats.reachable", address)];
     all.extend(read(&broker, options, clock).await.judged());
     all
-}
-
-/// Addresses without who asks.
-fn address_only(address: &str) -> String {
-    let each = address.split(", ");
-    let each = each.map(|one| one.rsplit_once('@').map_or(one, |(_, host)| host));
-    each.collect::<Vec<_>>().join(", ")
 }
 
 async fn read(broker: &Broker, options: &broker::Options, clock: &dyn Clock) -> Reading {
@@ -162,11 +155,18 @@ async fn may_too_much(broker: &Broker) -> bool {
 /// Streams that differ, streams that are behind, and how many there are.
 async fn streams(broker: &Broker) -> (Vec<String>, Vec<String>, usize) {
     let wanted = configs(broker, SHARDS_MAX);
-    let each = wanted.iter().map(async |config| {
-        let found = broker.context.get_stream(&config.name).await;
-        found.ok().map(|found| found.cached_info().clone())
-    });
-    let found = join_all(each).await;
+    let each =
+        wanted.iter().map(
+            async |config| match broker.context.get_stream(&config.name).await {
+                Ok(found) => Ok(Some(found.cached_info().clone())),
+                Err(error) if broker::is_absent(&error.kind()) => Ok(None),
+                Err(error) => Err(format!("{} is not told: {error}", config.name)),
+            },
+        );
+    let found: Vec<_> = match join_all(each).await.into_iter().collect() {
+        Ok(found) => found,
+        Err(why) => return (vec![why], Vec::new(), 0),
+    };
     let (mut differ, mut behind, mut count) = (Vec::new(), Vec::new(), 0);
     for (is, wanted) in found.iter().zip(&wanted) {
         let Some(is) = is else { continue };
@@ -187,15 +187,4 @@ fn late(info: &Info) -> Option<String> {
     }
     let late = cluster.replicas.iter().find(|r| r.offline || !r.current)?;
     Some(format!("{name} at {}", late.name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_shown_without_who_asks() {
-        let shown = address_only("nats://a:secret@h:1, nats://h:2");
-        assert_eq!(shown, "h:1, nats://h:2");
-    }
 }

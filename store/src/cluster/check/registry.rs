@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::id::Nonce;
 use tonic::transport::Endpoint;
 
-use super::{Finding, bytes, has_room, is_at_least};
+use super::{Finding, bytes, has_room, is_at_least, without_users};
 use crate::Error;
 use crate::cluster::etcd::StatusRequest;
 use crate::cluster::etcd::maintenance_client::MaintenanceClient;
@@ -45,11 +45,14 @@ pub(super) async fn check(options: &Options, by: Nonce) -> Vec<Finding> {
     for address in &options.endpoints {
         match member(address).await {
             Ok(member) => members.push(member),
-            Err(error) => away.push(format!("{address}: {error}")),
+            Err(error) => {
+                let address = without_users(std::slice::from_ref(address));
+                away.push(format!("{address}: {error}"));
+            }
         }
     }
     let is = match away.as_slice() {
-        [] => options.endpoints.join(", "),
+        [] => without_users(&options.endpoints),
         away => away.join(", "),
     };
     let mend = "start it, or correct --registry";
@@ -70,7 +73,7 @@ async fn member(address: &str) -> Result<Member, Error> {
     let mut client = MaintenanceClient::new(channel.map_err(unavailable)?);
     let status = in_time(client.status(StatusRequest {})).await?;
     Ok(Member {
-        address: address.to_owned(),
+        address: without_users(&[address.to_owned()]),
         cluster: status.header.unwrap_or_default().cluster_id,
         version: status.version,
         size: status.db_size,

@@ -52,7 +52,7 @@ impl Reading {
                 some(&self.differ, || {
                     format!("{} are as they must be", self.streams)
                 }),
-                "somebody has set them otherwise: put back what is named here (nats stream edit)",
+                "put back what somebody has set otherwise (nats stream edit), and let the role read how they are",
             ),
             Finding::of(
                 "nats.replicas",
