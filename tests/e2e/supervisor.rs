@@ -9,13 +9,17 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
+use tokio::time::{Duration, timeout};
 
+/// Something is told within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A sign of life is due so often, in microseconds.
 const EVERY: &str = "300000";
 
 async fn heard(socket: &UnixDatagram) -> String {
     let mut message = [0; 100];
-    let length = socket.recv(&mut message).await.expect("it is bound");
+    let told = timeout(PATIENCE, socket.recv(&mut message)).await;
+    let length = told.expect("something is told").expect("it is bound");
     String::from_utf8_lossy(&message[..length])
         .trim()
         .to_owned()
@@ -33,6 +37,7 @@ async fn systemd_is_told_that_we_are_ready_that_we_live_and_that_we_end() {
     let mut ready = false;
     let mut lives = 0;
     while !ready || lives < 3 {
+        assert!(lives < 100, "it lives, and is not ready");
         match heard(&socket).await.as_str() {
             "READY=1" => ready = true,
             "WATCHDOG=1" => lives += 1,
