@@ -8,6 +8,7 @@ use crate::command::Outcome;
 use crate::digest::Digest;
 use crate::event::{ApprovalState, Call, PinnedAction};
 use crate::id::{Attempt, Nonce, RunKey, StepNo};
+use crate::pool::Pool;
 use crate::principal::{Principal, Role};
 use crate::question::Words;
 use crate::time::Timestamp;
@@ -191,6 +192,9 @@ pub enum Word {
         /// How many more jobs it could take now.
         #[n(2)]
         free_slots: u32,
+        /// Of which pool it takes them.
+        #[n(3)]
+        pool: Pool,
     },
     /// May I make this call?
     #[n(1)]

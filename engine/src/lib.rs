@@ -39,6 +39,7 @@ pub mod manifest;
 pub mod plan;
 #[cfg(planted)]
 pub mod planted;
+pub mod pool;
 pub mod principal;
 pub mod question;
 pub mod record;

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The pool of workers that jobs are offered to.
-    pub pool: String,
     /// Runs kept in memory, at most; more are read again from their journals when they are needed.
     pub runs_max: usize,
     /// Bytes of journals and values kept in memory, at most.
@@ -29,7 +27,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            pool: "default".to_owned(),
             runs_max: 20_000,
             bytes_max: 256 * 1024 * 1024,
             waiting_max: 20_000,
@@ -78,7 +75,7 @@ mod tests {
     fn the_defaults_stay_as_they_are_documented() {
         let printed = serde_json::to_value(Config::default()).expect("plain values");
         let expected = serde_json::json!({
-            "pool": "default", "runs_max": 20_000, "bytes_max": 268_435_456, "waiting_max": 20_000,
+            "runs_max": 20_000, "bytes_max": 268_435_456, "waiting_max": 20_000,
             "archive_after": "10m", "keep": "30d", "keep_runs": 1_000_000,
             "janitor_every": "10s", "janitor_batch": 200,
         });

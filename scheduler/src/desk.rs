@@ -10,6 +10,7 @@ use std::time::Duration;
 use engine::event::{Trigger, TriggerKind};
 use engine::id::Tenant;
 use engine::job::AttemptKey;
+use engine::pool::Pool;
 use tokio::time::Instant;
 
 /// So many jobs are queued when nothing is known of the workers, or none has a slot free: the next one who comes has
@@ -55,7 +56,13 @@ impl Class {
     }
 }
 
-/// The attempts that nobody was offered yet, and who has room for how many.
+/// A desk for each pool of workers.
+pub(crate) struct Desks {
+    of: BTreeMap<Pool, Desk>,
+    part: (usize, usize),
+}
+
+/// The attempts of one pool that nobody was offered yet, and who has room for how many.
 pub(crate) struct Desk {
     lanes: BTreeMap<Class, Lane>,
     workers: BTreeMap<String, (u32, Instant)>,
@@ -71,9 +78,36 @@ struct Lane {
     credit: i64,
 }
 
+impl Desks {
+    /// The desks of so many shards of so many.
+    pub(crate) fn new(shards: usize, all: usize) -> Self {
+        Self {
+            of: BTreeMap::new(),
+            part: (shards, all),
+        }
+    }
+
+    /// The desk of a pool.
+    pub(crate) fn of(&mut self, pool: &Pool) -> &mut Desk {
+        if !self.of.contains_key(pool) {
+            let (shards, all) = self.part;
+            self.of.insert(pool.clone(), Desk::of(shards, all));
+        }
+        self.of.get_mut(pool).expect("it was just put there")
+    }
+
+    /// Forgets the workers that are silent, and the desks that nothing is at.
+    pub(crate) fn forget_silent(&mut self, now: Instant) {
+        self.of.retain(|_, desk| {
+            desk.forget_silent(now);
+            !desk.is_empty()
+        });
+    }
+}
+
 impl Desk {
     /// The desk of so many shards of so many.
-    pub(crate) fn of(shards: usize, all: usize) -> Self {
+    fn of(shards: usize, all: usize) -> Self {
         Self {
             lanes: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -130,9 +164,13 @@ impl Desk {
     }
 
     /// Forgets the workers that are silent.
-    pub(crate) fn forget_silent(&mut self, now: Instant) {
+    fn forget_silent(&mut self, now: Instant) {
         self.workers
             .retain(|_, (_, said)| *said + SILENT_AFTER > now);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.workers.is_empty() && self.lanes.values().all(|lane| lane.round.is_empty())
     }
 
     /// How many jobs may be offered while `queued` are.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use engine::id::{Attempt, RunKey, StepNo};
 use engine::job::AttemptKey;
+use engine::pool::Pool;
 use store::port::{Offered, Queue};
 use tokio::time::Instant;
 
@@ -30,20 +31,48 @@ pub(crate) enum Place {
     Held(Instant),
 }
 
-/// The attempts that are owed, and where they are.
+/// The attempts that are owed, where they are, and which pool is to call them.
 #[derive(Default)]
 pub(crate) struct Detector {
-    all: BTreeMap<AttemptKey, Place>,
+    all: BTreeMap<AttemptKey, (Place, Pool)>,
     /// Those outside the backlog: what [`Self::lost`] looks at.
     out: BTreeSet<AttemptKey>,
-    queued: usize,
-    held: usize,
+    counts: BTreeMap<Pool, Counts>,
+}
+
+/// How many attempts of a pool are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// In the journal alone.
+    pub(crate) backlog: usize,
+    /// In the queue, or on their way there.
+    pub(crate) queued: usize,
+    /// In somebody's hands.
+    pub(crate) held: usize,
+    /// Out of the queue, and in nobody's hands as far as is known.
+    pub(crate) gone: usize,
+}
+
+impl Counts {
+    fn at(&mut self, place: Place) -> &mut usize {
+        match place {
+            Place::Backlog => &mut self.backlog,
+            Place::Offering | Place::Queued(_) => &mut self.queued,
+            Place::Held(_) => &mut self.held,
+            Place::Gone(_) => &mut self.gone,
+        }
+    }
 }
 
 impl Detector {
     /// Where the attempt is; `None` when it is not owed.
     pub(crate) fn place(&self, attempt: &AttemptKey) -> Option<Place> {
-        self.all.get(attempt).copied()
+        self.all.get(attempt).map(|(place, _)| *place)
+    }
+
+    /// The pool that is to call the attempt.
+    pub(crate) fn pool(&self, attempt: &AttemptKey) -> Option<&Pool> {
+        self.all.get(attempt).map(|(_, pool)| pool)
     }
 
     /// The attempts of a run that are owed as far as is known here.
@@ -69,37 +98,41 @@ impl Detector {
     /// Whether an attempt of the run is in somebody's hands.
     pub(crate) fn is_held(&self, run: &RunKey) -> bool {
         let held = |a| matches!(self.place(a), Some(Place::Held(_)));
-        self.held > 0 && self.of(run).iter().any(held)
+        self.counts.values().any(|c| c.held > 0) && self.of(run).iter().any(held)
     }
 
-    /// From now on the attempt is there.
-    pub(crate) fn put(&mut self, attempt: &AttemptKey, place: Place) {
-        self.uncount(attempt);
-        match place {
-            Place::Backlog => {
-                self.out.remove(attempt);
-            }
-            Place::Offering | Place::Queued(_) | Place::Gone(_) | Place::Held(_) => {
-                self.out.insert(attempt.clone());
-            }
+    /// The attempt is owed, is there, and is for that pool.
+    pub(crate) fn add(&mut self, attempt: &AttemptKey, place: Place, pool: Pool) {
+        self.remove(attempt);
+        if !is_backlog(place) {
+            self.out.insert(attempt.clone());
         }
-        self.queued += usize::from(is_queued(place));
-        self.held += usize::from(matches!(place, Place::Held(_)));
-        self.all.insert(attempt.clone(), place);
+        *self.counts.entry(pool.clone()).or_default().at(place) += 1;
+        self.all.insert(attempt.clone(), (place, pool));
+    }
+
+    /// From now on the attempt, if it is owed, is there.
+    pub(crate) fn put(&mut self, attempt: &AttemptKey, place: Place) {
+        let Some((old, pool)) = self.all.get_mut(attempt) else {
+            return;
+        };
+        let counts = self.counts.entry(pool.clone()).or_default();
+        *counts.at(*old) -= 1;
+        *counts.at(place) += 1;
+        *old = place;
+        if is_backlog(place) {
+            self.out.remove(attempt);
+        } else if !self.out.contains(attempt) {
+            self.out.insert(attempt.clone());
+        }
     }
 
     /// The attempt is not owed any more; answers where it was.
     pub(crate) fn remove(&mut self, attempt: &AttemptKey) -> Option<Place> {
-        self.uncount(attempt);
+        let (place, pool) = self.all.remove(attempt)?;
         self.out.remove(attempt);
-        self.all.remove(attempt)
-    }
-
-    fn uncount(&mut self, attempt: &AttemptKey) {
-        if let Some(place) = self.place(attempt) {
-            self.queued -= usize::from(is_queued(place));
-            self.held -= usize::from(matches!(place, Place::Held(_)));
-        }
+        *self.counts.entry(pool).or_default().at(place) -= 1;
+        Some(place)
     }
 
     /// The attempts were queued at these places. What somebody has in hand already stays so.
@@ -120,24 +153,38 @@ impl Detector {
         owed
     }
 
-    /// Whether anything hangs on the state of the queue.
-    pub(crate) fn asks_queue(&self) -> bool {
-        self.queued > 0
+    /// The pools on whose queue something hangs.
+    pub(crate) fn asks_queues(&self) -> Vec<Pool> {
+        self.pools_with(|counts| counts.queued > 0)
     }
 
-    /// How many attempts are queued or on their way there.
-    pub(crate) fn queued(&self) -> usize {
-        self.queued
+    /// The pools with a backlog.
+    pub(crate) fn behind(&self) -> Vec<Pool> {
+        self.pools_with(|counts| counts.backlog > 0)
     }
 
-    /// How many attempts are in somebody's hands.
-    pub(crate) fn busy(&self) -> usize {
-        self.held
+    fn pools_with(&self, which: impl Fn(&Counts) -> bool) -> Vec<Pool> {
+        let pools = self.counts.iter().filter(|(_, counts)| which(counts));
+        pools.map(|(pool, _)| pool.clone()).collect()
     }
 
-    /// How many attempts wait in the journal alone.
-    pub(crate) fn backlog(&self) -> usize {
-        self.all.len() - self.out.len()
+    /// How many attempts of a pool are queued or on their way there.
+    pub(crate) fn queued(&self, pool: &Pool) -> usize {
+        self.counts.get(pool).map_or(0, |counts| counts.queued)
+    }
+
+    /// How many attempts are where, by pool.
+    pub(crate) fn counts(&self) -> &BTreeMap<Pool, Counts> {
+        &self.counts
+    }
+
+    /// The attempts of a pool that are queued.
+    pub(crate) fn queued_in(&self, pool: &Pool) -> Vec<AttemptKey> {
+        let queued = |attempt: &&AttemptKey| match self.all.get(attempt) {
+            Some((Place::Queued(_), of)) => of == pool,
+            Some(_) | None => false,
+        };
+        self.out.iter().filter(queued).cloned().collect()
     }
 
     /// Whether no attempt is outside the backlog: then there is nothing to look after.
@@ -145,15 +192,17 @@ impl Detector {
         self.out.is_empty()
     }
 
-    /// The attempts that are lost at `now`, as `queue` stands. Each is told again after another [`LOST_AFTER`], unless it
+    /// The attempts that are lost at `now`, as the queue of one pool stands. Each is told again after another [`LOST_AFTER`], unless it
     /// was settled meanwhile.
-    pub(crate) fn lost(&mut self, now: Instant, queue: Option<Queue>) -> Vec<AttemptKey> {
+    pub(crate) fn lost(&mut self, now: Instant, queue: Option<(&Pool, Queue)>) -> Vec<AttemptKey> {
         let mut lost = Vec::new();
         for attempt in self.out.clone() {
-            let Some(place) = self.place(&attempt) else {
+            let Some((place, pool)) = self.all.get(&attempt) else {
                 continue;
             };
-            let next = after(place, now, queue);
+            let place = *place;
+            let of_it = queue.filter(|(seen, _)| *seen == pool);
+            let next = after(place, now, of_it.map(|(_, queue)| queue));
             if next != place {
                 self.put(&attempt, next);
             }
@@ -168,10 +217,10 @@ impl Detector {
     }
 }
 
-fn is_queued(place: Place) -> bool {
+fn is_backlog(place: Place) -> bool {
     match place {
-        Place::Offering | Place::Queued(_) => true,
-        Place::Backlog | Place::Gone(_) | Place::Held(_) => false,
+        Place::Backlog => true,
+        Place::Offering | Place::Queued(_) | Place::Gone(_) | Place::Held(_) => false,
     }
 }
 
@@ -213,7 +262,7 @@ mod tests {
     fn offered(attempts: &[AttemptKey]) -> Detector {
         let mut detector = Detector::default();
         for attempt in attempts {
-            detector.put(attempt, Place::Offering);
+            detector.add(attempt, Place::Offering, Pool::default());
         }
         let places = (5..).zip(attempts);
         let offered: Vec<_> = places
@@ -223,13 +272,14 @@ mod tests {
         detector
     }
 
-    fn queue(epoch: u64, front: u64) -> Option<Queue> {
+    fn seen(pool: &Pool, epoch: u64, front: u64) -> Option<(&Pool, Queue)> {
         let length = 0;
-        Some(Queue {
+        let queue = Queue {
             epoch,
             front,
             length,
-        })
+        };
+        Some((pool, queue))
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -238,9 +288,12 @@ mod tests {
     fn what_is_queued_is_not_lost_however_long_it_waits() {
         let start = Instant::now();
         let mut detector = offered(&[attempt(1, 0), attempt(1, 1)]);
-        assert_eq!(detector.lost(start + 1000 * SECOND, queue(1, 5)), []);
+        assert_eq!(
+            detector.lost(start + 1000 * SECOND, seen(&Pool::default(), 1, 5)),
+            []
+        );
         assert_eq!(detector.lost(start + 2000 * SECOND, None), []);
-        assert_eq!(detector.queued(), 2);
+        assert_eq!(detector.queued(&Pool::default()), 2);
     }
 
     #[test]
@@ -248,12 +301,18 @@ mod tests {
         let start = Instant::now();
         let (first, second) = (attempt(1, 0), attempt(1, 1));
         let mut detector = offered(&[first.clone(), second.clone()]);
-        assert_eq!(detector.lost(start, queue(1, 6)), []);
-        assert_eq!(detector.lost(start + 9 * SECOND, queue(1, 6)), []);
-        assert_eq!(detector.lost(start + LOST_AFTER, queue(1, 6)), [first]);
+        assert_eq!(detector.lost(start, seen(&Pool::default(), 1, 6)), []);
+        assert_eq!(
+            detector.lost(start + 9 * SECOND, seen(&Pool::default(), 1, 6)),
+            []
+        );
+        assert_eq!(
+            detector.lost(start + LOST_AFTER, seen(&Pool::default(), 1, 6)),
+            [first]
+        );
         let queued = Place::Queued(Offered { epoch: 1, place: 6 });
         assert_eq!(detector.place(&second), Some(queued));
-        assert_eq!(detector.queued(), 1);
+        assert_eq!(detector.queued(&Pool::default()), 1);
     }
 
     #[test]
@@ -263,13 +322,22 @@ mod tests {
         let mut detector = offered(std::slice::from_ref(&one));
         assert!(detector.held(&one, start));
         assert!(detector.held(&one, start + 3 * SECOND));
-        assert_eq!(detector.lost(start + 12 * SECOND, queue(1, 9)), []);
         assert_eq!(
-            detector.lost(start + 13 * SECOND, queue(1, 9)),
+            detector.lost(start + 12 * SECOND, seen(&Pool::default(), 1, 9)),
+            []
+        );
+        assert_eq!(
+            detector.lost(start + 13 * SECOND, seen(&Pool::default(), 1, 9)),
             std::slice::from_ref(&one)
         );
-        assert_eq!(detector.lost(start + 14 * SECOND, queue(1, 9)), []);
-        assert_eq!(detector.lost(start + 23 * SECOND, queue(1, 9)), [one]);
+        assert_eq!(
+            detector.lost(start + 14 * SECOND, seen(&Pool::default(), 1, 9)),
+            []
+        );
+        assert_eq!(
+            detector.lost(start + 23 * SECOND, seen(&Pool::default(), 1, 9)),
+            [one]
+        );
     }
 
     #[test]
@@ -278,7 +346,7 @@ mod tests {
         let (first, second) = (attempt(1, 0), attempt(1, 1));
         let mut detector = offered(&[first.clone(), second.clone()]);
         detector.held(&second, start);
-        assert_eq!(detector.lost(start, queue(2, 0)), [first]);
+        assert_eq!(detector.lost(start, seen(&Pool::default(), 2, 0)), [first]);
     }
 
     #[test]
@@ -286,7 +354,7 @@ mod tests {
         let now = Instant::now();
         let one = attempt(1, 0);
         let mut detector = Detector::default();
-        detector.put(&one, Place::Offering);
+        detector.add(&one, Place::Offering, Pool::default());
         detector.held(&one, now);
         detector.offered(
             std::slice::from_ref(&one),
@@ -299,19 +367,49 @@ mod tests {
     fn runs_are_told_apart_and_everything_is_counted() {
         let now = Instant::now();
         let mut detector = offered(&[attempt(1, 0), attempt(1, 1), attempt(2, 0)]);
-        detector.put(&attempt(3, 0), Place::Backlog);
+        detector.add(&attempt(3, 0), Place::Backlog, Pool::default());
         detector.held(&attempt(1, 1), now);
         let key = attempt(1, 0).key;
         assert_eq!(detector.of(&key), [attempt(1, 0), attempt(1, 1)]);
         assert!(detector.is_held(&key) && !detector.is_held(&attempt(2, 0).key));
         assert!(!detector.held(&attempt(9, 0), now));
-        let counts = (detector.queued(), detector.busy(), detector.backlog());
-        assert_eq!(counts, (2, 1, 1));
+        let pool = Pool::default();
+        let counts = Counts {
+            backlog: 1,
+            queued: 2,
+            held: 1,
+            gone: 0,
+        };
+        assert_eq!(detector.counts().get(&pool), Some(&counts));
         assert_eq!(detector.remove(&attempt(1, 1)), Some(Place::Held(now)));
         detector.remove(&attempt(1, 0));
         detector.remove(&attempt(2, 0));
         detector.remove(&attempt(3, 0));
-        assert!(detector.is_idle() && !detector.asks_queue());
-        assert_eq!((detector.busy(), detector.backlog()), (0, 0));
+        assert!(detector.is_idle() && detector.asks_queues().is_empty());
+        assert_eq!(detector.counts().get(&pool), Some(&Counts::default()));
+    }
+
+    #[test]
+    fn one_pool_s_queue_says_nothing_about_another_s() {
+        let start = Instant::now();
+        let [far, near] = ["far", "near"].map(|name| Pool::new(name).expect("a name"));
+        let (one, two) = (attempt(1, 0), attempt(2, 0));
+        let mut detector = Detector::default();
+        for (attempt, pool) in [(&one, &far), (&two, &near)] {
+            detector.add(attempt, Place::Offering, pool.clone());
+            detector.offered(
+                std::slice::from_ref(attempt),
+                &[Offered { epoch: 1, place: 5 }],
+            );
+        }
+        assert_eq!(detector.asks_queues(), [far.clone(), near.clone()]);
+        assert_eq!(detector.queued_in(&far), std::slice::from_ref(&one));
+        // Both stand at place 5, and only the near one has left its queue.
+        assert_eq!(detector.lost(start, seen(&near, 1, 6)), []);
+        assert_eq!(detector.lost(start + LOST_AFTER, seen(&far, 1, 5)), [two]);
+        assert_eq!(detector.queued(&far), 1);
+        // The far one's queue was made anew.
+        assert_eq!(detector.lost(start, seen(&near, 2, 0)), []);
+        assert_eq!(detector.lost(start, seen(&far, 2, 0)), [one]);
     }
 }

@@ -1,8 +1,12 @@
 //! The figures that the owner shows. Never a run id in a label.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use engine::pool::Pool;
+use metrics::{Gauge, counter, gauge, histogram};
+
+use crate::detector::Counts;
 
 /// Attempts that are owed and that nobody was offered yet. Autoscalers read it.
 const BACKLOG: &str = "mirastack_scheduler_backlog";
@@ -29,24 +33,58 @@ const ARCHIVED: &str = "mirastack_janitor_runs_archived_total";
 /// Ended runs that were removed.
 const REMOVED: &str = "mirastack_janitor_runs_removed_total";
 
-/// Where things stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) backlog: usize,
-    pub(crate) queued: usize,
-    pub(crate) busy: usize,
-    pub(crate) runs: usize,
-    pub(crate) timers: usize,
+/// What one owner has shown. Several share a process, one for each shard: each adds what it has, and takes it away again
+/// when it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    counts: BTreeMap<Pool, Counts>,
+    memory: (usize, usize),
 }
 
-impl Standing {
-    pub(crate) fn show(&self) {
-        gauge!(BACKLOG).set(as_figure(self.backlog));
-        gauge!(QUEUED).set(as_figure(self.queued));
-        gauge!(BUSY).set(as_figure(self.busy));
-        gauge!(RUNS).set(as_figure(self.runs));
-        gauge!(TIMERS).set(as_figure(self.timers));
+impl Shown {
+    /// Shows where attempts are, and how many runs and timers there are.
+    pub(crate) fn show(&mut self, counts: &BTreeMap<Pool, Counts>, memory: (usize, usize)) {
+        for (pool, now) in counts {
+            let before = self.counts.get(pool).copied().unwrap_or_default();
+            if before != *now {
+                step(
+                    gauge!(BACKLOG, "pool" => pool.to_string()),
+                    before.backlog,
+                    now.backlog,
+                );
+                step(
+                    gauge!(QUEUED, "pool" => pool.to_string()),
+                    before.queued,
+                    now.queued,
+                );
+                step(
+                    gauge!(BUSY, "pool" => pool.to_string()),
+                    before.held,
+                    now.held,
+                );
+                self.counts.insert(pool.clone(), *now);
+            }
+        }
+        if memory != self.memory {
+            step(gauge!(RUNS), self.memory.0, memory.0);
+            step(gauge!(TIMERS), self.memory.1, memory.1);
+            self.memory = memory;
+        }
     }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let nothing = self
+            .counts
+            .keys()
+            .map(|pool| (pool.clone(), Counts::default()));
+        self.show(&nothing.collect(), (0, 0));
+    }
+}
+
+fn step(gauge: Gauge, before: usize, now: usize) {
+    gauge.increment(as_figure(now) - as_figure(before));
 }
 
 pub(crate) fn decided(command: &'static str, came: &'static str) {

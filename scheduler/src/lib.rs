@@ -22,6 +22,7 @@ mod janitor;
 mod mail;
 mod owner;
 mod owners;
+mod pools;
 mod restored;
 mod shares;
 mod slots;

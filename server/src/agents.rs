@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use engine::id::Tenant;
+use engine::pool::Pool;
 use store::Backend;
 use store::seal::{RootKey, Seal};
 use worker::plugins::{Plugins, Site};
@@ -18,6 +19,8 @@ use crate::settings::{Agents, Tls};
 pub(crate) struct Here<'a> {
     /// The name of its worker.
     pub(crate) worker: &'a str,
+    /// Its pool.
+    pub(crate) pool: Pool,
     /// Whether there is no other worker.
     pub(crate) alone: bool,
     /// The folder of its data.
@@ -49,6 +52,7 @@ pub(crate) async fn open(
     };
     let site = Site {
         worker: here.worker.to_owned(),
+        pool: here.pool.clone(),
         tenants: vec![Tenant::default()],
         folders,
         beside: beside.filter(|_| agents.plugins.is_none()),

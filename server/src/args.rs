@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::log::Form;
-use crate::settings::{Agents, Place, Retention, Servers, Telling, Tls, Web};
+use crate::settings::{Agents, Figures, Place, Retention, Servers, Telling, Tls, Web, Work};
 
 /// An open, governed job runner for platform engineering.
 #[derive(Debug, Parser)]
@@ -115,6 +115,12 @@ pub(crate) struct Config {
     #[command(flatten)]
     pub(crate) servers: Servers,
 
+    #[command(flatten)]
+    pub(crate) work: Work,
+
+    #[command(flatten)]
+    pub(crate) figures: Figures,
+
     /// What is printed.
     #[arg(skip)]
     pub(crate) shown: String,
@@ -177,6 +183,9 @@ pub(crate) struct Scheduler {
     pub(crate) servers: Servers,
 
     #[command(flatten)]
+    pub(crate) figures: Figures,
+
+    #[command(flatten)]
     pub(crate) retention: Retention,
 
     #[command(flatten)]
@@ -190,6 +199,12 @@ pub(crate) struct Worker {
 
     #[command(flatten)]
     pub(crate) servers: Servers,
+
+    #[command(flatten)]
+    pub(crate) work: Work,
+
+    #[command(flatten)]
+    pub(crate) figures: Figures,
 
     #[command(flatten)]
     pub(crate) agents: Agents,

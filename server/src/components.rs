@@ -123,6 +123,7 @@ impl Component for Disk {
 mod tests {
     use super::*;
     use engine::manifest::{Action, Manifest};
+    use engine::pool::Pool;
     use serde_json::json;
     use store::embedded::{Embedded, Options, Place};
 
@@ -147,6 +148,7 @@ mod tests {
                 settings: Vec::new(),
             },
             form: "json".to_owned(),
+            pool: Pool::default(),
             executable: None,
             read_at: engine::time::Timestamp::from_millis(1),
             unauthenticated,

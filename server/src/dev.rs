@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use engine::duration::Duration;
 use engine::id::Shard;
 use gateway::{Component, Gateway, Parts};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use scheduler::{Janitor, Scheduler, Start};
 use store::Backend;
 use store::clock::Drift;
@@ -174,14 +174,13 @@ async fn begin(
     let key = bootstrap::root_key(dir, &backend).await?;
     let life = backup::life(&backend).await?;
     let connections = Connections::make_room();
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .context("metrics")?;
+    let metrics = crate::metrics::keep()?;
     let agents_outlive =
         components::agents_outlive(&backend, !dev.agents.trust_agents.is_empty()).await?;
     let here = Here {
         worker: "dev",
         alone: true,
+        pool: engine::pool::Pool::default(),
         dir,
         grpc: addresses.1,
         connections,
@@ -220,7 +219,11 @@ async fn begin(
     }
     let admin = make_admin(dir, known, addresses).await?;
     let flag = context_flag(dev, admin.as_ref());
-    log::ready(Some((ground.scheme(), addresses.0)), Some(addresses.1));
+    log::ready(
+        Some((ground.scheme(), addresses.0)),
+        Some(addresses.1),
+        None,
+    );
     welcome(dev, dir, flag);
     Ok(())
 }

@@ -20,6 +20,7 @@ mod files;
 mod hello;
 mod incoming;
 mod log;
+mod metrics;
 mod roles;
 mod safety;
 mod settings;

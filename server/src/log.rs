@@ -87,14 +87,16 @@ pub(crate) fn say(text: &str) {
 
 /// The one line on stdout that scripts wait for.
 #[expect(clippy::print_stdout, reason = "scripts wait for this line")]
-pub(crate) fn ready(http: Option<(&str, SocketAddr)>, grpc: Option<SocketAddr>) {
+pub(crate) fn ready(
+    http: Option<(&str, SocketAddr)>,
+    grpc: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
+) {
     let http = http.map(|(scheme, http)| format!(" http={scheme}://{http}"));
     let grpc = grpc.map(|grpc| format!(" grpc={grpc}"));
-    println!(
-        "ready{}{}",
-        http.unwrap_or_default(),
-        grpc.unwrap_or_default()
-    );
+    let metrics = metrics.map(|metrics| format!(" metrics={metrics}"));
+    let [http, grpc, metrics] = [http, grpc, metrics].map(Option::unwrap_or_default);
+    println!("ready{http}{grpc}{metrics}");
     supervisor::ready();
 }
 

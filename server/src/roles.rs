@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use engine::id::{Shard, Tenant};
 use engine::registry::Health;
 use gateway::{AgentHealth, Gateway, HealthFailure, Parts};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use scheduler::{Janitor, Owners, Start};
 use store::Backend;
 use store::clock::{Drift, ProcessClock, SystemRandom};
@@ -27,7 +26,7 @@ use crate::doors::Doors;
 use crate::safety::{Exposed, Unsafe};
 use crate::settings::{Place, Servers, Telling};
 use crate::signals::Signals;
-use crate::{backup, bootstrap, dev, files, incoming, log, supervisor};
+use crate::{backup, bootstrap, dev, files, incoming, log, metrics, supervisor};
 
 /// Over how many shards the runs of a new installation are spread.
 const SHARDS: u16 = 8;
@@ -172,9 +171,7 @@ async fn serve_gateway(
     let (Cluster { backend, shards }, more) = connected;
     let safety = safety.and(more);
     let life = backup::life(&backend).await?;
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .context("metrics")?;
+    let metrics = metrics::keep()?;
     let drift = Arc::new(Drift::default());
     let mut helpers = JoinSet::new();
     helpers.spawn(clock::watch(Arc::clone(&drift)));
@@ -211,13 +208,15 @@ async fn serve_gateway(
     let (serves, stops) = (gateway.clone(), stop.clone());
     serving.spawn(async move { serves.serve(http, stops).await });
     tokio::select! { biased;
-        () = gateway.ready() => log::ready(Some((scheme, address)), None),
+        () = gateway.ready() => log::ready(Some((scheme, address)), None, None),
         () = stop.cancelled() => {}
     }
     ended(serving.join_next().await, &stop, "gateway")
 }
 
 async fn serve_scheduler(role: &args::Scheduler, stop: CancellationToken) -> anyhow::Result<()> {
+    let figures = metrics::Port::take(role.figures.metrics).await?;
+    let shown = figures.as_ref().map(metrics::Port::at);
     let connected = connect(&role.servers, &role.telling, Role::Scheduler, None).await?;
     let (Cluster { backend, shards }, _) = connected;
     let config = scheduler::Config {
@@ -237,10 +236,11 @@ async fn serve_scheduler(role: &args::Scheduler, stop: CancellationToken) -> any
     let name = own_name(&backend);
     let owners = Owners::new(config.clone(), place, backend.clone(), &name, shards);
     let janitor = Janitor::new(config, backend);
+    let _showing = metrics::show(figures);
     let mut parts = JoinSet::new();
     parts.spawn(owners.run(stop.clone()));
     parts.spawn(janitor.run(stop.clone()));
-    log::ready(None, None);
+    log::ready(None, None, shown);
     while let Some(part) = parts.join_next().await {
         ended(Some(part), &stop, "scheduler")?;
     }
@@ -252,6 +252,8 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
     let grpc = dev::bind(role.agents.grpc, "--grpc").await?;
     let address = grpc.local_addr()?;
     let doors = Doors::open(&role.tls, &role.agents.agent_networks)?;
+    let figures = metrics::Port::take(role.figures.metrics).await?;
+    let shown = figures.as_ref().map(metrics::Port::at);
     let root_key = root_key(&role.place)?;
     let connected = connect(&role.servers, &role.telling, Role::Worker, None).await?;
     let (Cluster { backend, shards }, _) = connected;
@@ -260,6 +262,7 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
     let here = Here {
         worker: &name,
         alone: false,
+        pool: role.work.pool.clone(),
         dir: &dir,
         grpc: address,
         connections,
@@ -270,8 +273,13 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
         name,
         shards: (0..shards).map(Shard).collect(),
     };
+    let config = worker::Config {
+        pool: role.work.pool.clone(),
+        slots: role.work.slots.into(),
+        ..worker::Config::default()
+    };
     let worker = Worker::new(
-        worker::Config::default(),
+        config,
         place,
         backend,
         Seal::new(&root_key),
@@ -291,9 +299,10 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
             None => serving.run(grpc, until).await,
         }
     });
+    let _showing = metrics::show(figures);
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
-    log::ready(None, Some(address));
+    log::ready(None, Some(address), shown);
     tokio::select! { biased;
         done = working.join_next() => ended(done, &stop, "worker")?,
         Some(broken) = calls.join_next() => {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use engine::duration::Duration;
+use engine::pool::Pool;
 use hyper::Uri;
 use ipnet::IpNet;
 
@@ -82,6 +83,39 @@ pub(crate) struct Agents {
         env = "MIRASTACK_TRUST_AGENTS"
     )]
     pub(crate) trust_agents: Vec<String>,
+}
+
+// What a worker takes on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Work {
+    /// The pool of which it takes jobs. All workers of a pool have the same agents; an agent is in one pool, and its jobs
+    /// go there.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = Pool::DEFAULT,
+        value_parser = pool,
+        env = "MIRASTACK_POOL"
+    )]
+    pub(crate) pool: Pool,
+
+    /// Calls of agents at the same time.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "100",
+        value_parser = clap::value_parser!(u16).range(1..=1_000),
+        env = "MIRASTACK_SLOTS"
+    )]
+    pub(crate) slots: u16,
+}
+
+// Where a role that takes no requests shows its figures.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Figures {
+    /// Where a scheduler or a worker shows its figures to Prometheus, at /metrics, to everybody who asks. Default: nowhere
+    #[arg(long, value_name = "ADDR", value_parser = address, env = "MIRASTACK_METRICS")]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 // Certificates.
@@ -209,6 +243,11 @@ pub(crate) struct Servers {
         env = "MIRASTACK_VALKEY"
     )]
     pub(crate) valkey: String,
+}
+
+/// A pool's name.
+fn pool(name: &str) -> Result<Pool, String> {
+    Pool::try_from(name.to_owned())
 }
 
 /// Where to listen.

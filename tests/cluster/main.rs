@@ -4,6 +4,7 @@ mod check;
 mod conformance;
 mod ground;
 mod ownership;
+mod pools;
 mod rights;
 mod roles;
 mod rolling;

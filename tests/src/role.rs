@@ -64,6 +64,7 @@ pub struct Role {
     /// The process, to signal and to read.
     pub process: Process,
     at: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     /// Last, so that a dropped process can still show its output.
     folder: TempDir,
 }
@@ -74,6 +75,14 @@ impl Role {
     /// # Errors
     /// It was not built, or does not become ready; with the end of its log.
     pub async fn start(verb: &str, servers: &Servers) -> Result<Self> {
+        Self::start_with(verb, servers, &[]).await
+    }
+
+    /// The same, with arguments of its own.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(verb: &str, servers: &Servers, more: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let home = home(&folder);
         fs::create_dir(&home)?;
@@ -85,14 +94,15 @@ impl Role {
             "worker" => command.args(["--grpc", "127.0.0.1:0"]),
             _ => &mut command,
         };
-        command.arg("--data").arg(data(&folder));
+        command.arg("--data").arg(data(&folder)).args(more);
         let mut process = Process::spawn(verb, command, folder.path())?;
-        let at = process
+        let (at, metrics) = process
             .line(Stream::Stdout, "its line `ready …`", ready)
             .await?;
         Ok(Self {
             process,
             at,
+            metrics,
             folder,
         })
     }
@@ -110,6 +120,16 @@ impl Role {
     #[must_use]
     pub fn at(&self) -> Option<SocketAddr> {
         self.at
+    }
+
+    /// The figures that a scheduler or a worker with `--metrics` shows.
+    ///
+    /// # Errors
+    /// It shows none, or does not answer.
+    pub async fn figures(&self) -> Result<String> {
+        let at = self.metrics.context("it shows no figures")?;
+        let answer = reqwest::get(format!("http://{at}/metrics")).await?;
+        Ok(answer.error_for_status()?.text().await?)
     }
 
     /// The home of the user who started it.
@@ -144,16 +164,18 @@ fn data(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
 
-/// Reads `ready`, and where it listens, if it says so.
-fn ready(line: &str) -> Option<Option<SocketAddr>> {
+/// Reads `ready`, where it listens, and where it shows figures, if it says so.
+fn ready(line: &str) -> Option<(Option<SocketAddr>, Option<SocketAddr>)> {
     let said = line.strip_prefix("ready")?;
-    if said.is_empty() {
-        return Some(None);
+    let (mut at, mut metrics) = (None, None);
+    for said in said.split_whitespace() {
+        let (what, place) = said.split_once('=')?;
+        let place = place.strip_prefix("http://").unwrap_or(place);
+        let place = Some(place.parse().ok()?);
+        match what {
+            "metrics" => metrics = place,
+            _ => at = place,
+        }
     }
-    let (_, at) = said.strip_prefix(' ')?.split_once('=')?;
-    at.strip_prefix("http://")
-        .unwrap_or(at)
-        .parse()
-        .ok()
-        .map(Some)
+    Some((at, metrics))
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use engine::duration::Duration;
 use engine::id::Shard;
+use engine::pool::Pool;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The pool of which it takes jobs.
-    pub pool: String,
+    pub pool: Pool,
     /// Calls at the same time.
     pub slots: usize,
     /// Jobs in hand, those included whose report no owner has confirmed yet. With so many, no more are taken.
@@ -31,7 +32,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            pool: "default".to_owned(),
+            pool: Pool::default(),
             slots: 100,
             held_max: 1_000,
             ready: Duration::from_secs(15),

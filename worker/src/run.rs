@@ -94,7 +94,12 @@ impl Loop {
                     }
                     Err(_) => return Vec::new(),
                 };
-                match shared.ports.jobs.take(&shared.config.pool, free).await {
+                match shared
+                    .ports
+                    .jobs
+                    .take(shared.config.pool.as_str(), free)
+                    .await
+                {
                     Ok(jobs) => return jobs,
                     Err(error) => debug!(%error, "the queue of jobs does not answer"),
                 }
@@ -177,6 +182,7 @@ impl Loop {
                 worker: self.shared.place.name.clone(),
                 attempts,
                 free_slots: if draining { 0 } else { free_slots },
+                pool: self.shared.config.pool.clone(),
             };
             self.telling.push(Box::pin(async move {
                 let answer = timeout(IN_HAND_PATIENCE, shared.ports.jobs.say(shard, word)).await;

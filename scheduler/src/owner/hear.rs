@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{Owner, Source, input};
 use crate::Error;
 use crate::mail::{Came, From, Mail, Verdict, What};
+use crate::pools::News;
 
 impl Owner {
     pub(super) fn follow_inbox(&mut self, shard: Shard) {
@@ -100,9 +101,10 @@ impl Owner {
                 worker,
                 attempts,
                 free_slots,
+                pool,
             } => {
                 let now = Instant::now();
-                self.desk.free_slots(&worker, free_slots, now);
+                self.desks.of(&pool).free_slots(&worker, free_slots, now);
                 let unwanted = attempts.into_iter().filter_map(|a| self.in_hand(a, now));
                 let unwanted = unwanted.collect();
                 // Who hung up says it again in 3 s.
@@ -186,6 +188,32 @@ impl Owner {
         let look = What::Look(attempt.step, attempt.attempt);
         self.post(&attempt.key, Mail::own(look));
         None
+    }
+
+    /// Where agents are, for the first time or because it has changed.
+    pub(super) fn agents_seen(&mut self, news: Result<News, store::Error>) -> Result<(), Error> {
+        let first = self.pools.seen().is_none();
+        let faults = match news {
+            Ok(news) => {
+                for pool in self.pools.learn(news) {
+                    self.leave(&pool);
+                }
+                if first {
+                    self.open_all();
+                }
+                0
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the registry does not tell where agents are");
+                4
+            }
+        };
+        self.wait_for(input::agents(
+            self.backend.clone(),
+            self.pools.seen(),
+            faults,
+        ));
+        Ok(())
     }
 
     pub(super) fn registry_changed(

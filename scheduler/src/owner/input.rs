@@ -8,6 +8,7 @@ use engine::event::Event;
 use engine::facts::Missing;
 use engine::id::{RunKey, Shard};
 use engine::job::{AttemptKey, Job};
+use engine::pool::Pool;
 use engine::record::Encoded;
 use engine::registry::Kind;
 use engine::run::Run;
@@ -18,6 +19,7 @@ use store::{Backend, Error};
 use tokio::time::sleep;
 
 use crate::facts::{Fact, NoFact, look_up};
+use crate::pools::{self, News};
 
 /// So many new runs, messages or words are taken at once.
 const TAKEN_MAX: usize = 256;
@@ -34,7 +36,9 @@ pub(super) enum Input {
     Fetched(RunKey, u64, Vec<(Missing, Result<Fact, NoFact>)>),
     Written(RunKey, Result<(), Error>),
     Offered(Vec<AttemptKey>, Result<Vec<Offered>, Error>),
-    Queue(Result<Queue, Error>),
+    Queue(Pool, Result<Queue, Error>),
+    /// Where agents are.
+    Agents(Result<News, Error>),
     Changed(Kind, Result<Vec<Change>, Error>),
     /// A moment was waited before a run is tried again.
     Rested(RunKey),
@@ -101,8 +105,20 @@ pub(super) fn changed(backend: Arc<Backend>, kind: Kind, after: u64, faults: u32
     .boxed()
 }
 
-pub(super) fn queue(backend: Arc<Backend>, pool: String) -> Waiting {
-    async move { Input::Queue(backend.jobs.queue(&pool).await) }.boxed()
+pub(super) fn agents(backend: Arc<Backend>, seen: Option<u64>, faults: u32) -> Waiting {
+    async move {
+        rest(faults).await;
+        Input::Agents(pools::next(&backend, seen).await)
+    }
+    .boxed()
+}
+
+pub(super) fn queue(backend: Arc<Backend>, pool: Pool) -> Waiting {
+    async move {
+        let queue = backend.jobs.queue(pool.as_str()).await;
+        Input::Queue(pool, queue)
+    }
+    .boxed()
 }
 
 pub(super) fn load(backend: Arc<Backend>, key: RunKey) -> Waiting {
@@ -182,10 +198,10 @@ async fn store_all(backend: &Backend, key: &RunKey, writing: &Writing) -> Result
 }
 
 /// Puts jobs into the queue.
-pub(super) fn offer(backend: Arc<Backend>, pool: String, jobs: Vec<Job>) -> Waiting {
+pub(super) fn offer(backend: Arc<Backend>, pool: Pool, jobs: Vec<Job>) -> Waiting {
     async move {
         let attempts = jobs.iter().map(Job::attempt_key).collect();
-        let offered = backend.jobs.offer(&pool, jobs).await;
+        let offered = backend.jobs.offer(pool.as_str(), jobs).await;
         Input::Offered(attempts, offered)
     }
     .boxed()

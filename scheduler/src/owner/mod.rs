@@ -15,6 +15,8 @@ mod input;
 mod load;
 mod offer;
 mod pay;
+#[cfg(test)]
+mod sample;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use engine::id::{RunKey, Shard};
 use engine::job::{AttemptKey, Job};
+use engine::pool::Pool;
 use engine::registry::Kind;
 use engine::time::Timestamp;
 use futures::stream::FuturesUnordered;
@@ -34,11 +37,12 @@ use tokio_util::sync::CancellationToken;
 use self::input::{Input, Waiting};
 use crate::Error;
 use crate::config::{Config, Place, Start};
-use crate::desk::Desk;
+use crate::desk::Desks;
 use crate::detector::{Detector, LOST_AFTER};
 use crate::facts::{Known, LIVE};
-use crate::figures::Standing;
+use crate::figures::Shown;
 use crate::mail::Mail;
+use crate::pools::Pools;
 use crate::slots::{Doing, Slots};
 use crate::timers::Timers;
 use crate::unwanted::Unwanted;
@@ -82,7 +86,8 @@ pub(crate) struct Owner {
     slots: Slots,
     timers: Timers,
     detector: Detector,
-    desk: Desk,
+    desks: Desks,
+    pools: Pools,
     known: Known,
     inputs: FuturesUnordered<Waiting>,
     followed: BTreeMap<Shard, Followed>,
@@ -96,7 +101,9 @@ pub(crate) struct Owner {
     /// Runs whose records are being appended.
     writing: usize,
     /// Jobs to be offered in this turn.
-    offering: Vec<Job>,
+    offering: BTreeMap<Pool, Vec<Job>>,
+    /// An attempt whose turn it was has been sent to another pool.
+    sent_on: bool,
     offer_faults: u32,
     /// Nothing is offered before: the owner listens first, or the queue did not answer.
     offers_from: Instant,
@@ -109,8 +116,9 @@ pub(crate) struct Owner {
     unwanted: Unwanted,
     damaged: BTreeMap<RunKey, String>,
     looks_at: Instant,
-    asks_queue: bool,
-    shown: Standing,
+    /// The pools whose queue is being asked.
+    asks_queue: BTreeSet<Pool>,
+    shown: Shown,
 }
 
 impl Owner {
@@ -120,7 +128,7 @@ impl Owner {
             Start::Alone => now,
             Start::Listening => now + LOST_AFTER,
         };
-        let desk = Desk::of(place.shards.len(), usize::from(place.of));
+        let desks = Desks::new(place.shards.len(), usize::from(place.of));
         Self {
             slots: Slots::new(config.runs_max, config.bytes_max),
             began: backend.clock.now(),
@@ -129,7 +137,8 @@ impl Owner {
             place,
             timers: Timers::default(),
             detector: Detector::default(),
-            desk,
+            desks,
+            pools: Pools::default(),
             known: Known::default(),
             inputs: FuturesUnordered::new(),
             followed: BTreeMap::new(),
@@ -138,7 +147,8 @@ impl Owner {
             ready: VecDeque::new(),
             waiting: 0,
             writing: 0,
-            offering: Vec::new(),
+            offering: BTreeMap::new(),
+            sent_on: false,
             offer_faults: 0,
             offers_from,
             settling: BTreeMap::new(),
@@ -147,16 +157,15 @@ impl Owner {
             unwanted: Unwanted::default(),
             damaged: BTreeMap::new(),
             looks_at: now,
-            asks_queue: false,
-            shown: Standing::default(),
+            asks_queue: BTreeSet::new(),
+            shown: Shown::default(),
         }
     }
 
     /// Owns the shards until it is told to stop.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        for shard in self.place.shards.clone() {
-            self.open(shard, 0);
-        }
+        // What is owed can only be offered once it is known where agents are: then the shards are opened.
+        self.wait_for(input::agents(self.backend.clone(), None, 0));
         for kind in LIVE {
             self.wait_for(input::changed(self.backend.clone(), kind, 0, 0));
         }
@@ -172,6 +181,12 @@ impl Owner {
         }
         self.finish().await;
         Ok(())
+    }
+
+    fn open_all(&mut self) {
+        for shard in self.place.shards.clone() {
+            self.open(shard, 0);
+        }
     }
 
     fn take_what_is_there(&mut self) -> Result<(), Error> {
@@ -196,7 +211,8 @@ impl Owner {
             Input::Fetched(key, of, found) => self.fetched(&key, of, found),
             Input::Written(key, stored) => self.written(&key, stored),
             Input::Offered(attempts, offered) => self.offered(&attempts, offered),
-            Input::Queue(queue) => self.queue_seen(queue),
+            Input::Queue(pool, queue) => self.queue_seen(&pool, queue),
+            Input::Agents(news) => self.agents_seen(news),
             Input::Changed(kind, changes) => self.registry_changed(kind, changes),
             Input::Rested(key) => self.rested(&key),
             Input::Done => Ok(()),
@@ -230,7 +246,7 @@ impl Owner {
         if !self.detector.is_idle() {
             at = at.min(self.looks_at);
         }
-        if self.detector.backlog() > 0 && self.offers_from > now {
+        if self.offers_from > now && !self.detector.behind().is_empty() {
             at = at.min(self.offers_from);
         }
         if self.waiting < WAKES_MAX
@@ -283,17 +299,8 @@ impl Owner {
     }
 
     fn show(&mut self) {
-        let standing = Standing {
-            backlog: self.detector.backlog(),
-            queued: self.detector.queued(),
-            busy: self.detector.busy(),
-            runs: self.slots.len(),
-            timers: self.timers.len(),
-        };
-        if standing != self.shown {
-            standing.show();
-            self.shown = standing;
-        }
+        let memory = (self.slots.len(), self.timers.len());
+        self.shown.show(self.detector.counts(), memory);
     }
 
     /// Waits for what is being appended, and answers it. What is not finished in time is found by the next owner.

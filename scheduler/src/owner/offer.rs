@@ -3,6 +3,7 @@
 use engine::command::{Asked, Command};
 use engine::id::{Attempt, RunKey, StepNo};
 use engine::job::AttemptKey;
+use engine::pool::Pool;
 use store::port::{Offered, Queue};
 use tokio::time::Instant;
 
@@ -12,6 +13,9 @@ use crate::detector::{LOST_AFTER, Place};
 use crate::mail::{Mail, What};
 use crate::slots::Slot;
 use crate::{Error, figures};
+
+#[cfg(test)]
+mod tests;
 
 impl Owner {
     /// Wakes runs that are due, in order; how many at once is bounded by what waits to be decided.
@@ -30,27 +34,31 @@ impl Owner {
             return;
         }
         self.looks_at = now + LOOK_EVERY;
-        self.desk.forget_silent(now);
+        self.desks.forget_silent(now);
         self.hands.retain(|_, since| *since + LOST_AFTER > now);
-        if self.detector.asks_queue() && !self.asks_queue {
-            self.asks_queue = true;
-            let pool = self.config.pool.clone();
-            self.wait_for(input::queue(self.backend.clone(), pool));
+        for pool in self.detector.asks_queues() {
+            if self.asks_queue.insert(pool.clone()) {
+                self.wait_for(input::queue(self.backend.clone(), pool));
+            }
         }
         self.lose(now, None);
     }
 
-    pub(super) fn queue_seen(&mut self, queue: Result<Queue, store::Error>) -> Result<(), Error> {
-        self.asks_queue = false;
+    pub(super) fn queue_seen(
+        &mut self,
+        pool: &Pool,
+        queue: Result<Queue, store::Error>,
+    ) -> Result<(), Error> {
+        self.asks_queue.remove(pool);
         match queue {
-            Ok(queue) => self.lose(Instant::now(), Some(queue)),
+            Ok(queue) => self.lose(Instant::now(), Some((pool, queue))),
             // Nothing is lost because nobody can be asked.
             Err(error) => tracing::debug!(%error, "the queue does not answer"),
         }
         Ok(())
     }
 
-    fn lose(&mut self, now: Instant, queue: Option<Queue>) {
+    fn lose(&mut self, now: Instant, queue: Option<(&Pool, Queue)>) {
         for attempt in self.detector.lost(now, queue) {
             tracing::info!(
                 run = %attempt.key.run, step = attempt.step.0, attempt = attempt.attempt.0,
@@ -74,22 +82,34 @@ impl Owner {
         if Instant::now() < self.offers_from {
             return;
         }
-        let mut room = self.desk.room(self.detector.queued());
+        loop {
+            self.sent_on = false;
+            for pool in self.detector.behind() {
+                self.pump_into(&pool);
+            }
+            if !self.sent_on {
+                break;
+            }
+        }
+        for (pool, jobs) in std::mem::take(&mut self.offering) {
+            self.wait_for(input::offer(self.backend.clone(), pool, jobs));
+        }
+    }
+
+    fn pump_into(&mut self, pool: &Pool) {
+        let mut room = self.desks.of(pool).room(self.detector.queued(pool));
         while room > 0
-            && let Some(attempt) = self.desk.next()
+            && let Some(attempt) = self.desks.of(pool).next()
         {
-            // It was settled, or found in somebody's hands, while it waited for its turn.
-            if self.detector.place(&attempt) != Some(Place::Backlog) {
+            // It was settled, found in somebody's hands, or sent to another pool while it waited for its turn.
+            if self.detector.place(&attempt) != Some(Place::Backlog)
+                || self.detector.pool(&attempt) != Some(pool)
+            {
                 continue;
             }
             room -= 1;
             self.detector.put(&attempt, Place::Offering);
             self.call(attempt);
-        }
-        if !self.offering.is_empty() {
-            let jobs = std::mem::take(&mut self.offering);
-            let pool = self.config.pool.clone();
-            self.wait_for(input::offer(self.backend.clone(), pool, jobs));
         }
     }
 
@@ -126,8 +146,15 @@ impl Owner {
         let run = slot.run.as_ref();
         let owed = run.and_then(|r| r.owed().find(|o| o.step == step && o.attempt == number));
         let job = run.filter(|_| owed.is_some_and(|o| !o.granted));
+        let pool = self.pool_of(slot, &attempt);
+        if job.is_some() && self.detector.pool(&attempt) != Some(&pool) {
+            // Its agent has left the pool whose turn it was.
+            self.wait_for_turn(slot.class(), &attempt, pool);
+            self.sent_on = true;
+            return;
+        }
         match (job.and_then(|r| r.job(step)), owed) {
-            (Some(job), _) => self.offering.push(job),
+            (Some(job), _) => self.offering.entry(pool).or_default().push(job),
             // It was granted while its turn came: somebody has it.
             (None, Some(_)) => self.detector.put(&attempt, Place::Gone(Instant::now())),
             (None, None) => {
@@ -164,10 +191,27 @@ impl Owner {
                     .slots
                     .get(&attempt.key)
                     .map_or(Class::Batch, Slot::class);
-                self.detector.put(attempt, Place::Backlog);
-                self.desk.add(class, attempt.clone());
+                let pool = self.detector.pool(attempt).cloned();
+                self.wait_for_turn(class, attempt, pool.unwrap_or_default());
             }
         }
+    }
+
+    /// The attempt is in the backlog of a pool.
+    pub(super) fn wait_for_turn(&mut self, class: Class, attempt: &AttemptKey, pool: Pool) {
+        self.desks.of(&pool).add(class, attempt.clone());
+        self.detector.add(attempt, Place::Backlog, pool);
+    }
+
+    /// An agent has left the pool: maybe nobody will ever take what is queued there. What is of other agents is queued
+    /// twice by this, which is harmless.
+    pub(super) fn leave(&mut self, pool: &Pool) {
+        let queued = self.detector.queued_in(pool);
+        tracing::info!(%pool, queued = queued.len(), "an agent has left this pool: jobs queued there are looked at again");
+        for attempt in &queued {
+            self.detector.put(attempt, Place::Offering);
+        }
+        self.put_back(&queued);
     }
 
     /// A worker had an attempt in hand that was not known here: whether it is wanted.

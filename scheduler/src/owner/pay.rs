@@ -3,6 +3,7 @@
 use engine::command::Command;
 use engine::id::{Attempt, RunKey};
 use engine::job::{Answer, AttemptKey};
+use engine::pool::Pool;
 use engine::principal::Permission;
 use engine::run::{Owed, Question, Run};
 use store::port::{News, Topic};
@@ -70,16 +71,26 @@ impl Owner {
 
     fn owe(&mut self, slot: &Slot, attempt: &AttemptKey, owed: Owed) {
         let now = Instant::now();
+        let pool = self.pool_of(slot, attempt);
         if let Some(since) = self.hands.remove(attempt)
             && since + LOST_AFTER > now
         {
-            self.detector.put(attempt, Place::Held(since));
+            self.detector.add(attempt, Place::Held(since), pool);
         } else if owed.granted {
-            self.detector.put(attempt, Place::Gone(now));
+            self.detector.add(attempt, Place::Gone(now), pool);
         } else {
-            self.detector.put(attempt, Place::Backlog);
-            self.desk.add(slot.class(), attempt.clone());
+            self.wait_for_turn(slot.class(), attempt, pool);
         }
+    }
+
+    /// The pool that has the agent of a step that is owed.
+    pub(super) fn pool_of(&self, slot: &Slot, attempt: &AttemptKey) -> Pool {
+        let state = slot.run.as_ref().map(Run::state);
+        let step = state.and_then(|state| state.steps.get(attempt.step.index()));
+        let action = state.zip(step).and_then(|(state, step)| state.action(step));
+        action.map_or_else(Pool::default, |action| {
+            self.pools.of(&attempt.key.tenant, &action.name.agent)
+        })
     }
 
     fn no_longer_owed(&mut self, attempt: AttemptKey) {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use engine::id::{Nonce, Tenant};
 use engine::manifest::Manifest;
+use engine::pool::Pool;
 use engine::principal::{Principal, Role};
 use engine::registry::{Agent, ApiKey, Health, Kind, encode};
 use engine::time::Timestamp;
@@ -197,6 +198,7 @@ async fn put_agent(backend: &Backend) {
     let agent = Agent {
         manifest,
         form: "native".to_owned(),
+        pool: Pool::default(),
         executable: None,
         read_at: now(),
         unauthenticated: false,

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::Common;
 use super::discover::Program;
@@ -43,7 +43,13 @@ pub(super) async fn known(
     let executable = executable(program).await?;
     let known = stored(common, tenant, &program.name).await?;
     match known {
-        Some((agent, _)) if executable.is_some() && agent.executable == executable => Ok(agent),
+        Some((mut agent, _)) if executable.is_some() && agent.executable == executable => {
+            if agent.pool != common.site.pool {
+                agent.pool = common.site.pool.clone();
+                store(common, tenant, &agent).await?;
+            }
+            Ok(agent)
+        }
         Some(_) | None => read(common, tenant, program, executable).await,
     }
 }
@@ -74,6 +80,7 @@ async fn read(
     let agent = Agent {
         manifest,
         form: "native".to_owned(),
+        pool: common.site.pool.clone(),
         executable,
         read_at: common.ports.clock.now(),
         unauthenticated: false,
@@ -305,12 +312,11 @@ pub(super) async fn store(common: &Common, tenant: &Tenant, agent: &Agent) -> Re
                 ..old
             } == *agent
         };
-        if item
-            .as_ref()
-            .is_some_and(|i| registry::decode(&i.value).is_ok_and(same))
-        {
+        let old = item.as_ref().and_then(|i| registry::decode(&i.value).ok());
+        if old.as_ref().is_some_and(|old| same(Agent::clone(old))) {
             return Ok(());
         }
+        let before = old.map(|old| old.pool).filter(|pool| *pool != agent.pool);
         let expect = item.map_or(Expect::Absent, |item| Expect::Revision(item.revision));
         match common
             .ports
@@ -320,6 +326,12 @@ pub(super) async fn store(common: &Common, tenant: &Tenant, agent: &Agent) -> Re
         {
             Ok(_) => {
                 debug!(agent = agent.manifest.name, "manifest stored");
+                if let Some(before) = before {
+                    warn!(
+                        agent = agent.manifest.name, %before, pool = %agent.pool,
+                        "this agent was in another pool: from now on its jobs go to this one"
+                    );
+                }
                 return Ok(());
             }
             Err(store::Error::Conflict(_)) => {}

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine::id::Tenant;
 use engine::job::Job;
+use engine::pool::Pool;
 use engine::registry::Health;
 use futures::Stream;
 use futures::future::join_all;
@@ -90,6 +91,8 @@ const PONG_MAX: Duration = Duration::from_secs(10);
 pub struct Site {
     /// The worker's name.
     pub worker: String,
+    /// The pool of which it takes jobs.
+    pub pool: Pool,
     /// The tenants for whom plugins run; each has processes of its own.
     pub tenants: Vec<Tenant>,
     /// Folders with `<name>/<name>` or `<name>/plugin.yaml`, the first one first.

@@ -116,6 +116,7 @@ async fn take_in(
     let agent = Agent {
         manifest: offer.manifest,
         form: name_of(client.form()).to_owned(),
+        pool: common.site.pool.clone(),
         executable: None,
         read_at: common.ports.clock.now(),
         unauthenticated: true,

@@ -11,6 +11,7 @@ use engine::duration::Duration as Length;
 use engine::id::Tenant;
 use engine::job::Job;
 use engine::manifest::{ActionName, Pinned};
+use engine::pool::Pool;
 use engine::registry::{self, Instance, Kind};
 use serde_json::{Value, json};
 use store::Backend;
@@ -123,6 +124,7 @@ impl Yard {
         let engine = listener.local_addr().expect("a bound socket").to_string();
         let site = Site {
             worker: "w1".to_owned(),
+            pool: Pool::default(),
             tenants: vec![jobs::tenant()],
             folders: vec![folder.path().to_owned()],
             beside: Some(folder.path().join("beside")),

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use engine::duration::Duration;
 use engine::id::Tenant;
 use engine::manifest::Manifest;
+use engine::pool::Pool;
 use engine::registry::{Agent, Health, Kind, encode};
 use engine::time::Timestamp;
 use gateway::{AgentHealth, Config, Gateway, HealthFailure, Parts};
@@ -205,6 +206,7 @@ pub(crate) async fn put_agent(backend: &Backend, tenant: &Tenant) {
     let agent = Agent {
         manifest,
         form: "native".to_owned(),
+        pool: Pool::default(),
         executable: None,
         read_at: Timestamp::from_millis(0),
         unauthenticated: false,
