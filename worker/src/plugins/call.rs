@@ -301,8 +301,9 @@ async fn failed(instance: &Instance, lost: CallFailure) -> CallResult {
     let gone = plugin_dead || instance.client.is_closed();
     CallResult::Lost {
         code: if gone { Code::PluginUnavailable } else { code },
+        // A process that breaks its connection is ended: of the two only the transport's words tell which came first.
         reason: if gone {
-            format!("the plugin died during the call: {lost}")
+            format!("the plugin died, or broke its connection, during the call: {lost}")
         } else {
             lost.to_string()
         },

@@ -185,7 +185,10 @@ fn words() -> Vec<Case> {
             "dies",
             json!({"do": "die"}),
             LONG,
-            ("plugin_unavailable", "the plugin died during the call"),
+            (
+                "plugin_unavailable",
+                "the plugin died, or broke its connection, during the call",
+            ),
         ),
     ]
 }
@@ -193,14 +196,38 @@ fn words() -> Vec<Case> {
 /// On the connection itself.
 fn wire() -> Vec<Case> {
     let late = ("timeout", "no result within 400ms");
-    let died = ("plugin_unavailable", "the plugin died during the call");
+    let died = (
+        "plugin_unavailable",
+        "the plugin died, or broke its connection, during the call",
+    );
+    let broke = |words| ("plugin_unavailable", words);
     let and = |how: &str| json!({"do": "bad", "how": how, "and": "answers"});
     vec![
-        case("wire-garbage", bad("garbage"), LONG, died),
-        case("wire-foreign", bad("foreign"), LONG, died),
-        case("wire-cut", bad("cut"), LONG, died),
+        case(
+            "wire-garbage",
+            bad("garbage"),
+            LONG,
+            broke("connection error detected: frame with invalid size"),
+        ),
+        case(
+            "wire-foreign",
+            bad("foreign"),
+            LONG,
+            broke("connection error detected: unspecific protocol error"),
+        ),
+        case(
+            "wire-cut",
+            bad("cut"),
+            LONG,
+            broke("bytes remaining on stream"),
+        ),
         case("wire-close", bad("close"), LONG, died),
-        case("wire-good-bye", bad("good-bye"), LONG, died),
+        case(
+            "wire-good-bye",
+            bad("good-bye"),
+            LONG,
+            broke("connection error received: not a result of an error"),
+        ),
         silent(case("wire-half-open", bad("half-open"), SHORT, late)),
         silent(case("wire-deaf", and("deaf"), LONG, ("", "{}"))),
         case("wire-pings", and("pings"), LONG, ("", "{}")),
