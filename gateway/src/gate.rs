@@ -8,7 +8,7 @@ use engine::registry::{
 };
 use engine::time::Timestamp;
 use store::Backend;
-use store::seal::{NONCE_BYTES, Seal};
+use store::seal::{Seal, fresh};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -145,10 +145,7 @@ impl Gate {
 
     /// `plain`, sealed for the place that `bound` names.
     pub(crate) fn seal(&self, bound: &str, plain: &[u8]) -> String {
-        let mut random = [0u8; NONCE_BYTES];
-        for part in random.chunks_mut(8) {
-            part.copy_from_slice(&self.backend.random.bits().to_be_bytes());
-        }
+        let random = fresh(self.backend.random.as_ref());
         self.seal.seal(bound, random, plain)
     }
 

@@ -4,6 +4,8 @@
 //! bound to a text that names its place ([`engine::registry::secret_seal`], [`engine::registry::setting_seal`]), so
 //! that none can be put where another one stands.
 
+mod memory;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -14,10 +16,22 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::clock::Random;
+
 /// The first byte of a sealed value: how the rest is to be read.
 const FORMAT: u8 = 1;
 /// Random bytes that a sealing takes.
-pub const NONCE_BYTES: usize = 24;
+const NONCE_BYTES: usize = 24;
+
+/// What each sealing takes anew.
+#[must_use]
+pub fn fresh(random: &dyn Random) -> [u8; NONCE_BYTES] {
+    let mut bytes = [0; NONCE_BYTES];
+    for part in bytes.chunks_exact_mut(8) {
+        part.copy_from_slice(&random.bits().to_be_bytes());
+    }
+    bytes
+}
 
 /// 32 random bytes from which every key of an installation is derived. Whoever has it reads every secret.
 #[derive(Clone)]
@@ -80,10 +94,14 @@ impl Seal {
         ))
     }
 
-    /// Seals `plain` for the place that `bound` names. `random` must come from the system's random source, new for
-    /// each sealing.
+    /// Seals `plain` for the place that `bound` names. `random` is new for each sealing ([`fresh`]).
     #[must_use]
     pub fn seal(&self, bound: &str, random: [u8; NONCE_BYTES], plain: &[u8]) -> String {
+        BASE64.encode(self.seal_bytes(bound, random, plain))
+    }
+
+    /// The same as bytes.
+    fn seal_bytes(&self, bound: &str, random: [u8; NONCE_BYTES], plain: &[u8]) -> Vec<u8> {
         let payload = Payload {
             msg: plain,
             aad: bound.as_bytes(),
@@ -92,7 +110,7 @@ impl Seal {
             .0
             .encrypt(&XNonce::from(random), payload)
             .expect("a secret is far below the 256 GiB that the cipher takes");
-        BASE64.encode([&[FORMAT], random.as_slice(), &secret].concat())
+        [&[FORMAT], random.as_slice(), &secret].concat()
     }
 
     /// Opens what was sealed for the place that `bound` names.
@@ -101,6 +119,10 @@ impl Seal {
     /// [`BadSeal`].
     pub fn open(&self, bound: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, BadSeal> {
         let bytes = BASE64.decode(sealed).map_err(|_| BadSeal)?;
+        self.open_bytes(bound, &bytes)
+    }
+
+    fn open_bytes(&self, bound: &str, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadSeal> {
         let rest = bytes.strip_prefix(&[FORMAT]).ok_or(BadSeal)?;
         let (nonce, secret) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(BadSeal)?;
         let payload = Payload {

@@ -182,6 +182,14 @@ impl Gate {
         }
     }
 
+    /// What is read may be damaged.
+    pub(crate) fn spoil(&self, value: &mut [u8]) {
+        if let Some(at) = self.world.weather.spoils(value.len()) {
+            self.world.note(format_args!("byte {at} is damaged"));
+            value[at] ^= 1;
+        }
+    }
+
     async fn before(&self, name: &'static str) -> Result<Fault, Error> {
         self.alive().await;
         let fault = self.world.weather.fault();

@@ -59,10 +59,11 @@ enum Fate {
 
 #[async_trait]
 impl Caller for Agent {
-    async fn ready(&self, _: &Job, settings: u64, _: Duration) -> Result<(), NotSent> {
+    async fn ready(&self, _: &Job, settings: u64, within: Duration) -> Result<(), NotSent> {
         let (ms, down) = self.throw(|dice| (dice.between(0, 50), dice.chance(10_000)));
-        sleep(Duration::from_millis(ms)).await;
-        if down {
+        let late = self.late(within);
+        sleep(Duration::from_millis(ms) + late).await;
+        if down || late >= within {
             return Err(NotSent::Unavailable(
                 "the agent does not come up".to_owned(),
             ));
@@ -89,13 +90,33 @@ impl Caller for Agent {
 
     async fn look_up(&self, call: PluginCall<'_>) -> LookUpResult {
         let (ms, vague) = self.throw(|dice| (dice.between(1, 100), dice.chance(50_000)));
-        sleep(Duration::from_millis(ms)).await;
         let vague = vague && !self.world.weather.is_calm();
-        self.looked_up(&call, vague)
+        let late = self.late(call.timeout);
+        if late >= call.timeout {
+            // The question is lost, or its answer: it may have been answered all the same.
+            sleep(late).await;
+            return self.looked_up(&call, true);
+        }
+        // An answer may be as old as it is late.
+        let found = self.looked_up(&call, vague);
+        sleep(Duration::from_millis(ms) + late).await;
+        found
     }
 }
 
 impl Agent {
+    /// How much later than usual it answers; not at all within `limit` where that is as long.
+    fn late(&self, limit: Duration) -> Duration {
+        if self.world.weather.is_calm() {
+            return Duration::ZERO;
+        }
+        self.throw(|dice| match dice.between(0, 99) {
+            0 => limit,
+            part @ 1..=4 => limit / 5 * u32::try_from(part).unwrap_or(1),
+            _ => Duration::ZERO,
+        })
+    }
+
     /// A call arrives at the agent.
     pub(crate) fn called(&self, call: &PluginCall<'_>) -> Result<(), NotSent> {
         let job = call.job;

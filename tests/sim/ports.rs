@@ -291,7 +291,11 @@ impl Registry for Gated<dyn Registry> {
 impl Memory for Gated<dyn Memory> {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let call = || self.inner.get(key);
-        self.gate.call("memory.get", call).await
+        let mut found = self.gate.call("memory.get", call).await?;
+        if let Some(value) = &mut found {
+            self.gate.spoil(value);
+        }
+        Ok(found)
     }
 
     async fn put(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), Error> {

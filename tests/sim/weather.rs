@@ -102,6 +102,13 @@ impl Weather {
         is_late.then(|| dice.between(500, 90_000))
     }
 
+    /// Which byte of a value in the memory is damaged, if one is.
+    pub(crate) fn spoils(&self, length: usize) -> Option<usize> {
+        let mut dice = self.dice.lock().expect("nobody panics with them");
+        let spoils = length > 0 && !self.is_calm() && dice.chance(self.rates.stops * 300);
+        spoils.then(|| dice.between(0, length as u64 - 1) as usize)
+    }
+
     /// For how many milliseconds a worker stands still that was just granted leave.
     pub(crate) fn stop_granted(&self) -> u64 {
         let mut dice = self.dice.lock().expect("nobody panics with them");

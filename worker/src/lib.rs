@@ -60,7 +60,7 @@ impl Worker {
         Self(Shared {
             config,
             place,
-            ports,
+            ports: ports.sealing_memory(&seal),
             seal,
             caller,
             schemas: schemas::Schemas::default(),

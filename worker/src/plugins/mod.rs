@@ -152,7 +152,7 @@ impl Plugins {
         let common = Arc::new(Common {
             config,
             site,
-            ports,
+            ports: ports.sealing_memory(&seal),
             seal,
             starter,
             launches: Launches::default(),
