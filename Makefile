@@ -104,7 +104,7 @@ powercuts: servers build ## CUTS=100 cuts of the power around real work, a full 
 	$(WITHOUT_SYNC)
 
 siege: build ## every kind of bad input on 50 connections, SECONDS=5 each (ONLY=yaml: those cases)
-	MIRASTACK_SIEGE_SECONDS=$(SECONDS) MIRASTACK_SIEGE_ONLY=$(ONLY) cargo test --locked --workspace --test siege -- --nocapture
+	MIRASTACK_SIEGE_SECONDS=$(SECONDS) MIRASTACK_SIEGE_ONLY=$(ONLY) cargo test --locked --workspace --test siege -- --nocapture --test-threads=1
 
 schemathesis: build ## requests made from the description of the API, 2,000 and more (SEED=2)
 	MIRASTACK_SCHEMATHESIS_SEED=$(SEED) cargo test --locked --workspace --test schemathesis -- --nocapture

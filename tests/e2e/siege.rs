@@ -22,6 +22,12 @@ async fn whatever_is_sent_on_fifty_connections_is_refused_and_nobody_else_notice
     siege::siege(Duration::ZERO, Order::SideBySide, "").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_sent_in_the_name_of_an_agent_of_elsewhere_takes_little_memory() {
+    // The rest takes minutes: `make siege`.
+    siege::beside_an_agent(Duration::ZERO, "agent of elsewhere: a result").await;
+}
+
 #[test]
 fn the_matrix_of_bad_input_names_what_tries_each_kind_at_each_entrance() {
     let path = root()

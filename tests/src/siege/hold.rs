@@ -17,6 +17,9 @@ const CONNECTIONS: usize = 50;
 /// A peer whose frames are no reason to give it up goes away by itself after this.
 const LEAVES: Duration = Duration::from_secs(2);
 
+/// gRPC's code for a message that there is no room for.
+const NO_ROOM: u16 = 8;
+
 /// When there is no room, there may be some after this (`Retry-After`).
 const LATER: Duration = Duration::from_secs(1);
 
@@ -104,6 +107,10 @@ async fn once(ground: &Ground, case: &Case) -> Result<Told> {
         }
         Sends::Call(call) => match call::status(ground.grpc, call).await? {
             Some(status) if case.expects.contains(&status) => Ok(told(format!("grpc {status}"))),
+            Some(NO_ROOM) => Ok(Told {
+                text: "no room".to_owned(),
+                is_expected: false,
+            }),
             Some(status) => bail!("grpc-status {status}, expected {:?}", case.expects),
             None => Ok(Told {
                 text: "reset".to_owned(),

@@ -162,7 +162,8 @@ const BESIDES: &[(Entrance, Kind, Held)] = &[
 /// # Errors
 /// A cell that nothing holds, or that cannot be and is tried; a test that is not there.
 pub fn matrix() -> Result<String> {
-    let cases = cases::all("v4.local.a-token-for-nobody");
+    let mut cases = cases::all("v4.local.a-token-for-nobody");
+    cases.extend(cases::beside_an_agent());
     let mut table = "| entrance | what is wrong | what tries it |\n|---|---|---|\n".to_owned();
     for entrance in Entrance::ALL {
         for kind in Kind::ALL {

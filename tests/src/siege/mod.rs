@@ -15,6 +15,7 @@ mod honest;
 mod kind;
 mod matrix;
 mod memory;
+mod neighbours;
 mod slow;
 
 use crate::mirastack::{Mirastack, Setup};
@@ -23,6 +24,7 @@ use ground::Ground;
 use hold::hold;
 use kind::Entrance;
 use memory::Memory;
+use neighbours::Neighbours;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,9 @@ pub enum Order {
     OneAfterTheOther,
     /// One of each entrance.
     SideBySide,
+    /// None, and what is sent may have 32 MiB: values that an agent keeps are that large, and are copied while they are
+    /// read.
+    BesideAnAgent,
 }
 
 impl Order {
@@ -52,6 +57,7 @@ impl Order {
         match self {
             Self::OneAfterTheOther => 64 * 1024,
             Self::SideBySide => 96 * 1024,
+            Self::BesideAnAgent => 192 * 1024,
         }
     }
 }
@@ -60,9 +66,36 @@ impl Order {
 pub async fn siege(time: Duration, order: Order, only: &str) {
     let mut server = Mirastack::start(Setup::default()).await.expect("it starts");
     let ground = Ground::lay(&server).await.expect("it is laid");
-    let memory = Arc::new(Memory::of(server.process().pid()));
     let mut cases = cases::all(&ground.token);
     cases.retain(|case| case.name.contains(only));
+    hold_out(&mut server, ground, cases, time, order).await;
+}
+
+/// The same for what is only read where an agent of elsewhere has registered.
+pub async fn beside_an_agent(time: Duration, only: &str) {
+    let neighbours = Neighbours::find().expect("they were built");
+    let setup = Setup::default()
+        .arg("--plugins")
+        .arg(&neighbours.installed());
+    let mut server = Mirastack::start(setup).await.expect("it starts");
+    let ground = Ground::lay(&server).await.expect("it is laid");
+    let _agent = neighbours.register(&ground).await.expect("it registers");
+    let mut cases = cases::beside_an_agent();
+    cases.retain(|case| case.name.contains(only));
+    hold_out(&mut server, ground, cases, time, Order::BesideAnAgent).await;
+}
+
+async fn hold_out(
+    server: &mut Mirastack,
+    ground: Ground,
+    cases: Vec<Case>,
+    time: Duration,
+    order: Order,
+) {
+    if cases.is_empty() {
+        return;
+    }
+    let memory = Arc::new(Memory::of(server.process().pid()));
     let honest = honest::begin(ground.api.clone(), honest::SOON);
     honest.warm().await;
     let idle = memory.resident().expect("it is alive");
@@ -89,7 +122,7 @@ pub async fn siege(time: Duration, order: Order, only: &str) {
         idle / 1024,
         &more[..more.len().min(8)]
     );
-    if order == Order::OneAfterTheOther {
+    if order != Order::SideBySide {
         done.assert_rate();
     }
     let max = order.more_max();
@@ -105,7 +138,7 @@ struct Tried {
 }
 
 fn lanes(cases: Vec<Case>, order: Order) -> Vec<Vec<Case>> {
-    if order == Order::OneAfterTheOther {
+    if order != Order::SideBySide {
         return vec![cases];
     }
     let mut lanes = BTreeMap::<Entrance, Vec<Case>>::new();

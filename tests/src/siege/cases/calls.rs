@@ -8,15 +8,18 @@ use proto::path;
 
 /// gRPC's codes: <https://grpc.io/docs/guides/status-codes/>
 /// The call was heard; what it asks for may still be refused, in the answer.
-const OK: u16 = 0;
+pub(super) const OK: u16 = 0;
 const CANCELLED: u16 = 1;
-const INVALID: u16 = 3;
-const DENIED: u16 = 7;
+pub(super) const INVALID: u16 = 3;
+pub(super) const DENIED: u16 = 7;
 const EXHAUSTED: u16 = 8;
 const OUT_OF_RANGE: u16 = 11;
 const UNIMPLEMENTED: u16 = 12;
 const INTERNAL: u16 = 13;
 const UNAUTHENTICATED: u16 = 16;
+
+/// The form of the protocol that we speak ourselves.
+const NATIVE: &str = "application/grpc";
 
 /// Registrations, in bytes as gRPC frames them.
 const REGISTER: &Table<Vec<u8>> = &[
@@ -168,9 +171,9 @@ const HEADERS: &Table<(&str, (&str, &str))> = &[(
 )];
 
 pub(super) fn cases() -> Vec<Case> {
-    let register = |body: Vec<u8>| call(path::REGISTER_PLUGIN, None, body);
-    let other = |(path, body): (&'static str, Vec<u8>)| call(path, None, body);
-    let more = |(path, header): (&'static str, _)| call(path, Some(header), message(b""));
+    let register = |body: Vec<u8>| call(NATIVE, path::REGISTER_PLUGIN, None, body);
+    let other = |(path, body): (&'static str, Vec<u8>)| call(NATIVE, path, None, body);
+    let more = |(path, header): (&'static str, _)| call(NATIVE, path, Some(header), message(b""));
     [
         of(Entrance::Agents, "agent", REGISTER, register),
         of(Entrance::Agents, "agent", OTHERS, other),
@@ -179,8 +182,13 @@ pub(super) fn cases() -> Vec<Case> {
     .concat()
 }
 
-fn call(path: &'static str, more: Option<(&'static str, &'static str)>, body: Vec<u8>) -> Sends {
-    let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+pub(super) fn call(
+    form: &'static str,
+    path: &'static str,
+    more: Option<(&'static str, &'static str)>,
+    body: Vec<u8>,
+) -> Sends {
+    let headers = [("content-type", form), ("te", "trailers")];
     Sends::Call(Call {
         path,
         headers: headers.into_iter().chain(more).collect(),
@@ -189,7 +197,7 @@ fn call(path: &'static str, more: Option<(&'static str, &'static str)>, body: Ve
 }
 
 /// A message as gRPC frames it: not compressed, its length, its bytes.
-fn message(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn message(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).expect("a message is small");
     [&[0][..], &length.to_be_bytes(), bytes].concat()
 }

@@ -8,6 +8,7 @@ mod expressions;
 mod frames;
 mod hooks;
 mod http;
+mod known;
 mod strangers;
 
 use super::call::Call;
@@ -61,6 +62,11 @@ pub(super) fn all(token: &str) -> Vec<Case> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Those that only have a meaning beside an agent that has registered.
+pub(super) fn beside_an_agent() -> Vec<Case> {
+    known::cases()
 }
 
 /// The cases of a table; `name` says which way in it is.
