@@ -115,6 +115,10 @@ async fn a_refused_append_takes_no_other_along(world: World) -> Verdict {
             "append {place} was answered {outcome:?}"
         );
     }
+    // And who comes once it is known that one was refused.
+    let again = journal.append(twice.last().0, twice.last().1).await;
+    must!(again.is_err(), "it was answered {again:?}");
+    store(&world.backend, &Sample::born(&Birth::number(41))).await?;
     for run in &runs {
         same!(numbers(&journal.read(&run.key, 0).await?), [1]);
     }
