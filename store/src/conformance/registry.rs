@@ -177,11 +177,12 @@ async fn changes_are_told_in_order(world: World) -> Verdict {
 
 async fn changes_are_told_by_prefix(world: World) -> Verdict {
     let before = put(&world, "other/a", b"1").await?;
-    let revision = put(&world, "k/a", b"2").await?;
-    put(&world, "other/a", b"3").await?;
+    put(&world, "other/a", b"2").await?;
+    let revision = put(&world, "k/a", b"3").await?;
+    put(&world, "other/a", b"4").await?;
     same!(
         watch(&world, "k/", before, 1).await?,
-        [Change::Put(item("k/a", b"2", revision))]
+        [Change::Put(item("k/a", b"3", revision))]
     );
     Ok(())
 }
