@@ -1,6 +1,7 @@
 //! Both ports with TLS, and certificates that change while the server runs.
 
 mod agents;
+mod renewal;
 
 use anyhow::{Context as _, Result, bail};
 use mirastack_tests::mirastack::{Mirastack, Setup};

@@ -6,7 +6,7 @@ use mirastack_tests::mirastack::{Mirastack, Setup};
 use mirastack_tests::process::{Process, Stream};
 use mirastack_tests::program;
 use mirastack_tests::wait::until;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::{fs, io};
 use tempfile::TempDir;
@@ -20,42 +20,43 @@ use tokio_rustls::rustls::{AlertDescription, ClientConfig, RootCertStore};
 use super::{Signer, put};
 
 /// A server that has no agent called `demo` of its own and demands certificates, and who signs for both sides.
-struct Ground {
-    signer: Signer,
-    _folder: TempDir,
+pub(super) struct Ground {
+    pub(super) signer: Signer,
+    pub(super) folder: TempDir,
     server: Mirastack,
     api: Api,
 }
 
 impl Ground {
     /// `calls`: whether the server is told who signs for agents.
-    async fn new(calls: bool) -> Result<Self> {
+    pub(super) async fn new(calls: bool) -> Result<Self> {
         let (signer, folder) = (Signer::new()?, tempfile::tempdir()?);
         put(folder.path(), signer.sign()?)?;
         let named = |name: &str| folder.path().join(name).display().to_string();
-        fs::write(named("ca.pem"), &signer.pem)?;
+        fs::write(named("clients.pem"), &signer.pem)?;
+        fs::write(named("agents.pem"), &signer.pem)?;
         fs::create_dir(named("plugins"))?;
         let mut setup = Setup::default()
             .env("MIRASTACK_TLS_CERT", &named("cert.pem"))
             .env("MIRASTACK_TLS_KEY", &named("key.pem"))
-            .env("MIRASTACK_TLS_CLIENT_CA", &named("ca.pem"))
+            .env("MIRASTACK_TLS_CLIENT_CA", &named("clients.pem"))
             .arg("--plugins")
             .arg(&named("plugins"));
         if calls {
-            setup = setup.env("MIRASTACK_TLS_AGENT_CA", &named("ca.pem"));
+            setup = setup.env("MIRASTACK_TLS_AGENT_CA", &named("agents.pem"));
         }
         let server = Mirastack::start(setup).await?;
         let api = server.api().await?;
         Ok(Self {
             signer,
-            _folder: folder,
+            folder,
             server,
             api,
         })
     }
 
     /// The agent `demo` with a certificate of `own`, which believes an engine that `trusted` has signed for.
-    fn agent(&self, own: &Signer, trusted: &Signer) -> Result<(Process, TempDir)> {
+    pub(super) fn agent(&self, own: &Signer, trusted: &Signer) -> Result<(Process, TempDir)> {
         let folder = tempfile::tempdir()?;
         put(folder.path(), own.sign()?)?;
         fs::write(folder.path().join("ca.pem"), &trusted.pem)?;
@@ -71,10 +72,19 @@ impl Ground {
             .env("MIRASTACK_PLUGIN_TLS_CLIENT_CA", named("ca.pem"));
         Ok((Process::spawn("demo", command, folder.path())?, folder))
     }
+
+    /// Has the agent say something, and answers how that run ended.
+    pub(super) async fn ended(&self) -> Result<Value> {
+        let path = "/api/v1/agents/demo/actions/echo";
+        let params = json!({ "params": { "text": "here" } });
+        let called = self.api.post(path, &params).await?.ok()?;
+        let run = called["id"].as_str().context("a run")?;
+        mirastack_tests::person::ended(&self.api, run).await
+    }
 }
 
 /// Waits until the agent has said this.
-async fn says(agent: &Process, text: &str) -> Result<()> {
+pub(super) async fn says(agent: &Process, text: &str) -> Result<()> {
     until(text, async || {
         let log = agent.output(Stream::Stderr)?;
         ensure!(log.contains(text), "{log}");
@@ -94,15 +104,7 @@ async fn an_agent_registers_over_tls_and_is_called_over_tls_and_both_show_who_th
     let address = log.split("address=https://").nth(1);
     let address = address.and_then(|rest| rest.split_whitespace().next());
     let address = address.expect("it serves TLS").to_owned();
-    let path = "/api/v1/agents/demo/actions/echo";
-    let called = ground
-        .api
-        .post(path, &json!({ "params": { "text": "here" } }))
-        .await;
-    let called = called.expect("it answers").ok().expect("it is taken");
-    let run = called["id"].as_str().expect("a run");
-    let ended = mirastack_tests::person::ended(&ground.api, run).await;
-    let ended = ended.expect("it ends");
+    let ended = ground.ended().await.expect("it ends");
     assert_eq!(ended["status"], "succeeded", "{ended}");
     // Nobody without a certificate calls the agent, and whoever shows one does.
     let own = ground.signer.sign().expect("signed");
@@ -120,11 +122,15 @@ async fn an_agent_registers_over_tls_and_is_called_over_tls_and_both_show_who_th
 }
 
 /// The type of the first frame of HTTP/2 that anybody sends (RFC 9113, section 3.4).
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 
-/// The type of the first frame that the agent sends to somebody who shows this certificate, or none. TLS 1.3 refuses
+/// The type of the first frame that an agent or the engine sends to somebody who shows this certificate, or none. TLS 1.3 refuses
 /// with the first answer, after the handshake.
-async fn hears(trusted: &Signer, address: &str, own: Option<(String, String)>) -> Result<u8> {
+pub(super) async fn hears(
+    trusted: &Signer,
+    address: &str,
+    own: Option<(String, String)>,
+) -> Result<u8> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.pem.as_bytes())?)?;
     let config = ClientConfig::builder().with_root_certificates(roots);
