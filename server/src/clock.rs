@@ -40,9 +40,9 @@ impl Component for Clock {
 
     async fn state(&self) -> ComponentState {
         let detail = self.0.apart().map(|ms| {
-            let (by, way) = (ms.unsigned_abs(), if ms > 0 { "ahead" } else { "behind" });
+            let (by, way) = (ms.unsigned_abs(), if ms > 0 { "ahead of" } else { "behind" });
             let by = engine::duration::Duration::from_millis(by);
-            format!("the machine's clock was set while this runs: it is {by} {way} of the time that is counted here")
+            format!("the machine's clock was set while this runs: it is {by} {way} the time that is counted here")
         });
         ComponentState {
             ok: true,
