@@ -56,9 +56,34 @@ impl Clock for ProcessClock {
     }
 }
 
+/// What two clocks of the machine say, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The wall's, since its epoch.
+    pub wall: u64,
+    /// Since the machine started, sleep included.
+    pub boot: u64,
+}
+
+impl Reading {
+    /// What they say now.
+    fn now() -> Self {
+        Self {
+            wall: millis(ClockId::Realtime),
+            boot: millis(ClockId::Boottime),
+        }
+    }
+
+    /// The wall's time less the time that has passed since boot.
+    fn offset(self) -> i64 {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        signed(self.wall).saturating_sub(signed(self.boot))
+    }
+}
+
 /// Notices when the wall's clock is set while the process runs, by how it moves against the time that passes.
-#[derive(Debug)]
 pub struct Drift {
+    read: Box<dyn Fn() -> Reading + Send + Sync>,
     /// The wall's time less the time that has passed since boot: at the start, and when it was last looked at.
     at_start: i64,
     last: AtomicI64,
@@ -78,51 +103,46 @@ const JUMP_MS: u64 = 1_000;
 
 impl Default for Drift {
     fn default() -> Self {
-        let now = offset(millis(ClockId::Realtime), millis(ClockId::Boottime));
-        Self {
-            at_start: now,
-            last: AtomicI64::new(now),
-        }
+        Self::of(Reading::now)
     }
 }
 
 impl Drift {
-    /// Whether the wall's clock was set since this was last asked.
-    pub fn look(&self) -> Option<Jump> {
-        self.looked(millis(ClockId::Realtime), millis(ClockId::Boottime))
+    /// Of the clocks that are read like this.
+    pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        let now = read().offset();
+        Self {
+            read: Box::new(read),
+            at_start: now,
+            last: AtomicI64::new(now),
+        }
     }
 
-    fn looked(&self, wall: u64, boot: u64) -> Option<Jump> {
-        let now = offset(wall, boot);
+    /// Whether the wall's clock was set since this was last asked.
+    pub fn look(&self) -> Option<Jump> {
+        let read = (self.read)();
+        let now = read.offset();
         let before = self.last.swap(now, Ordering::Relaxed);
-        let was = u64::try_from(before.saturating_add_unsigned(boot)).unwrap_or(0);
+        let was = u64::try_from(before.saturating_add_unsigned(read.boot)).unwrap_or(0);
         (now.abs_diff(before) > JUMP_MS).then(|| Jump {
             was: Timestamp::from_millis(was),
-            is: Timestamp::from_millis(wall),
+            is: Timestamp::from_millis(read.wall),
         })
     }
 
     /// By how much the wall's clock was set since the start, in milliseconds; `None`: not at all.
     #[must_use]
     pub fn apart(&self) -> Option<i64> {
-        let now = offset(millis(ClockId::Realtime), millis(ClockId::Boottime));
-        let apart = now.saturating_sub(self.at_start);
+        let apart = (self.read)().offset().saturating_sub(self.at_start);
         (apart.unsigned_abs() > JUMP_MS).then_some(apart)
     }
 
     /// The time as this process counts it.
     #[must_use]
     pub fn ours(&self) -> Timestamp {
-        let passed = self
-            .at_start
-            .saturating_add_unsigned(millis(ClockId::Boottime));
+        let passed = self.at_start.saturating_add_unsigned((self.read)().boot);
         Timestamp::from_millis(u64::try_from(passed).unwrap_or(0))
     }
-}
-
-fn offset(wall: u64, boot: u64) -> i64 {
-    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    signed(wall).saturating_sub(signed(boot))
 }
 
 /// What the clock says in milliseconds; 0 for a time before its epoch.
@@ -145,6 +165,8 @@ impl Random for SystemRandom {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -162,20 +184,24 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_is_noticed_once_and_one_that_goes_is_not() {
-        let drift = Drift {
-            at_start: 1_000_000,
-            last: AtomicI64::new(1_000_000),
+        let says = |wall, boot| Reading { wall, boot };
+        let now = Arc::new(Mutex::new(says(1_000_000, 0)));
+        let read = now.clone();
+        let drift = Drift::of(move || *read.lock().expect("no panic"));
+        let looked = |wall, boot| {
+            *now.lock().expect("no panic") = says(wall, boot);
+            drift.look()
         };
-        assert_eq!(drift.looked(1_010_000, 10_000), None);
-        assert_eq!(drift.looked(1_020_900, 20_000), None, "it is slewed");
-        let back = drift.looked(500_000, 30_000);
+        assert_eq!(looked(1_010_000, 10_000), None);
+        assert_eq!(looked(1_020_900, 20_000), None, "it is slewed");
+        let back = looked(500_000, 30_000);
         let jump = |was, is| Jump {
             was: Timestamp::from_millis(was),
             is: Timestamp::from_millis(is),
         };
         assert_eq!(back, Some(jump(1_030_900, 500_000)));
-        assert_eq!(drift.looked(510_000, 40_000), None, "it is told once");
-        let forward = drift.looked(2_000_000, 50_000);
+        assert_eq!(looked(510_000, 40_000), None, "it is told once");
+        let forward = looked(2_000_000, 50_000);
         assert_eq!(forward, Some(jump(520_000, 2_000_000)));
         assert_eq!(Drift::default().apart(), None);
     }
