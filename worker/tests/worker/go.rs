@@ -23,7 +23,8 @@ use worker::{CallResult, Caller};
 
 use crate::bench::within;
 use crate::remote::{
-    Process, agent, engine, pinned, remote, reserved, restarted, result, until, until_is, yard_at,
+    Process, agent, engine, line, pinned, remote, reserved, restarted, result, result_and_said,
+    until, until_is, yard_at,
 };
 use crate::yard::{self, Heard, Yard, call_of};
 
@@ -150,10 +151,12 @@ async fn a_go_agent_keeps_any_bytes_in_its_cache_and_calls_back() {
         (&told["gzip"], &told["none"], &told["all"]),
         (&json!("1f8b00ff"), &json!(""), &json!(all))
     );
-    let told = result(&yard, "gopher", "read", json!({ "query": "call back" })).await;
+    let params = json!({ "query": "call back" });
+    let (told, said) = result_and_said(&yard, "gopher", params).await;
     for (method, code) in [
         ("LogEvent", "OK"),
         ("PublishResult", "OK"),
+        ("PublishResult of a failure", "OK"),
         ("ListKPIs", "OK"),
         ("GetKPI", "OK"),
         ("CallPlugin", "PermissionDenied"),
@@ -164,6 +167,12 @@ async fn a_go_agent_keeps_any_bytes_in_its_cache_and_calls_back() {
     let none = json!({ "kpis": [], "kpi": null });
     assert_eq!(told["ListKPIs"]["answer"], none);
     assert_eq!(told["GetKPI"]["answer"]["kpi"], json!(null));
+    let expected = [
+        line("warn", r#"said by a call-back a=1 n=["✓",2]"#),
+        line("info", r#"result: {"a":"1","n":["✓",2]}"#),
+        line("error", "failed: no more today"),
+    ];
+    assert_eq!(said, expected);
 }
 
 /// An engine with an agent `one` of its own, and a gopher.

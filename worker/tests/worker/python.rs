@@ -13,7 +13,8 @@ use tokio::process::Command;
 use worker::{CallResult, Caller};
 
 use crate::remote::{
-    Process, agent, engine, pinned, remote, reserved, restarted, result, until, yard_at,
+    Process, agent, engine, line, pinned, remote, reserved, restarted, result, result_and_said,
+    until, yard_at,
 };
 use crate::yard;
 
@@ -115,12 +116,21 @@ async fn a_repaired_agent_is_called_and_calls_back() {
         (&json!("GUIDED"), &json!("http://a"))
     );
 
-    let told = result(&yard, "snake", "read", json!({ "query": "call back" })).await;
+    let params = json!({ "query": "call back" });
+    let (told, said) = result_and_said(&yard, "snake", params).await;
     assert_eq!(told["refused"], "StatusCode.PERMISSION_DENIED");
     assert_eq!(
         (&told["cached"], &told["kpi"], &told["kpis"]),
         (&json!(null), &json!(null), &json!([]))
     );
+    let none = |key| json!({ "key": key, "value": "", "found": false });
+    assert_eq!(told["batch"], json!([none("k"), none("none"), none("k")]));
+    let expected = [
+        line("warn", r#"said by a call-back a=1 n=["✓",2]"#),
+        line("debug", "without data"),
+        line("info", r#"result: {"a": "1"}"#),
+    ];
+    assert_eq!(said, expected);
 
     let params = json!({ "query": "fail" });
     let failed = yard.call(&job, &params, Duration::from_secs(10)).await;

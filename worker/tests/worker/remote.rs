@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::duration::Duration as Length;
@@ -14,10 +15,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::process::{Child, ChildStderr, Command};
-use worker::{CallResult, PluginsConfig, RemoteConfig};
+use worker::{CallResult, Caller, PluginsConfig, RemoteConfig, Said};
 
 use crate::bench::within;
-use crate::yard::{self, Yard, job, quick};
+use crate::yard::{self, Heard, Yard, call_of, job, quick};
 
 /// A running agent.
 pub(crate) struct Process {
@@ -165,6 +166,27 @@ pub(crate) async fn result(yard: &Yard, name: &str, action: &str, params: Value)
         panic!("{called:?}")
     };
     serde_json::from_slice(&output).expect("JSON")
+}
+
+/// The same, with what was said meanwhile.
+pub(crate) async fn result_and_said(yard: &Yard, name: &str, params: Value) -> (Value, Vec<Said>) {
+    let job = pinned(yard, name, "read").await;
+    let heard = Arc::new(Heard::default());
+    let call = call_of(&job, &params, Duration::from_secs(10));
+    let called = within(yard.plugins.call(call, heard.clone())).await;
+    let CallResult::Succeeded { output } = called else {
+        panic!("{called:?}")
+    };
+    let said = heard.0.lock().expect("no panic").clone();
+    (serde_json::from_slice(&output).expect("JSON"), said)
+}
+
+/// A line in the log.
+pub(crate) fn line(level: &'static str, message: &str) -> Said {
+    Said::Log {
+        level,
+        message: message.to_owned(),
+    }
 }
 
 /// A port that refuses connections until it is listened on.

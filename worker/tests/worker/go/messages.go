@@ -140,6 +140,7 @@ type PublishRequest struct {
 	StepID      string `json:"step_id"`
 	Result      []byte `json:"result_json"`
 	Success     bool   `json:"success"`
+	Error       string `json:"error"`
 	TenantID    string `json:"tenant_id"`
 }
 

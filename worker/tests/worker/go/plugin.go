@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -229,12 +230,15 @@ func (p *Plugin) tell(ctx context.Context, request *ExecuteRequest, of string, t
 func (p *Plugin) callBack(ctx context.Context, request *ExecuteRequest, told map[string]any) {
 	tenant := p.engine.tenant
 	ask := func(method string, request, answer any) {
-		code := status.Code(p.engine.call(ctx, method, request, answer)).String()
+		name, _, _ := strings.Cut(method, " ")
+		code := status.Code(p.engine.call(ctx, name, request, answer)).String()
 		told[method] = map[string]any{"code": code, "answer": answer}
 	}
-	data := []byte(`{"a":"1"}`)
+	data := []byte(`{"a":"1","n":["✓",2]}`)
 	ask("LogEvent", &LogRequest{name, "said by a call-back", data, "warn", tenant}, &Acknowledged{})
-	ask("PublishResult", &PublishRequest{request.ExecutionID, "", data, true, tenant}, &Acknowledged{})
+	ask("PublishResult", &PublishRequest{request.ExecutionID, "", data, true, "", tenant}, &Acknowledged{})
+	failed := PublishRequest{request.ExecutionID, "", nil, false, "no more today", tenant}
+	ask("PublishResult of a failure", &failed, &Acknowledged{})
 	ask("ListKPIs", &KPIRequest{TenantID: tenant}, &KPIs{})
 	ask("GetKPI", &KPIRequest{TenantID: tenant, KPIID: "none"}, &KPIs{})
 	ask("CallPlugin", &CallRequest{name, "other", []byte(`{"action":"x"}`), 0, tenant}, &CallResponse{})

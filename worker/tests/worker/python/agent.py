@@ -55,14 +55,24 @@ class Agent(Plugin):
     async def config_updated(self, config):
         self.pushed = config
 
+    def batch(self, keys):
+        """As the SDK asks. It cannot take apart what it is answered, and hands on the objects as they came."""
+        from mirastack_sdk.gen import plugin_pb2
+
+        context = self._engine_context
+        request = plugin_pb2.CacheGetBatchRequest(keys=keys, tenant_id=context.tenant_id)
+        return context._stub.CacheGetBatch(request).entries
+
     async def execute(self, request):
         context, told = self._engine_context, {}
         if request.params.get("query") == "fail":
             return ExecuteResponse(output={"error": "as you wish"})
         if request.params.get("query") == "call back":
-            await context.log_event("warn", "said by a call-back", {"a": "1"})
+            await context.log_event("warn", "said by a call-back", {"a": "1", "n": ["✓", 2]})
+            await context.log_event("debug", "without data")
             await context.cache_set("k", "v")
             told["cached"] = await context.cache_get("k")
+            told["batch"] = self.batch(["k", "none", "k"])
             await context.publish_result(request.execution_id, {"a": "1"})
             told["kpis"] = await context.list_kpis()
             told["kpi"] = await context.get_kpi("none")
