@@ -5,6 +5,7 @@
 //! `MIRACTL_API_KEY_ID` with `MIRACTL_API_SECRET` or `MIRACTL_API_SECRET_FILE`, else the context's,
 //! and those go to the context's own server only: `--server elsewhere` must not hand them out.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -127,8 +128,13 @@ pub(crate) fn context_name(wish: &Wish, env: &Env, config: &Config) -> Result<Op
 
 /// Reads a server's address; a bare `host:port` is taken as `http` on loopback and `https` elsewhere.
 pub(crate) fn parse_server(address: &str) -> Result<Url> {
+    // Who asks stands before the last `@`, perhaps with a password.
+    let shown = match address.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("…@{host}")),
+        None => Cow::Borrowed(address),
+    };
     let wrong = |why: &str| {
-        Failure::usage(format!("`{address}` is not a server's address: {why}")).hint(
+        Failure::usage(format!("`{shown}` is not a server's address: {why}")).hint(
             "write it as https://host[:port], or http://127.0.0.1:8080 for one on this machine",
         )
     };
@@ -357,5 +363,19 @@ mod tests {
         for wrong in ["ftp://h", "https://u:p@h", "http://"] {
             assert_eq!(parse_server(wrong).expect_err(wrong).exit, Exit::Usage);
         }
+    }
+
+    #[test]
+    fn a_refusal_of_an_address_shows_no_password() {
+        for wrong in [
+            "https://u:canary@h:99999",
+            "ftp://u:can@ry:canary@h",
+            "u:canary@h:x",
+        ] {
+            let failure = parse_server(wrong).expect_err(wrong);
+            assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+        }
+        let failure = parse_server("ftp://h").expect_err("no such scheme");
+        assert!(failure.message.contains("`ftp://h`"), "{failure:?}");
     }
 }
