@@ -1,7 +1,9 @@
 //! Which plugins there are.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use super::Site;
 
 /// How the executables of the shipped agents begin.
 const BESIDE: &str = "mirastack-agent-";
+/// How long `plugin.yaml` may be. It is read whole, at every start, before anything else is known of the plugin.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A program that is a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +105,10 @@ fn executable(name: String, program: PathBuf) -> Program {
 }
 
 fn described(name: &str, folder: &Path, file: &Path) -> Result<Program, String> {
-    let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let described: PluginFile =
-        serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
-    let Some((program, arguments)) = described.command.split_first() else {
-        return Err(format!("{}: `command` names no program", file.display()));
-    };
+    let told = |e: &dyn Display| format!("{}: {e}", file.display());
+    let text = text(file).map_err(|e| told(&e))?;
+    let mut arguments = command(&text).map_err(|e| told(&e))?;
+    let program = arguments.remove(0);
     let program = if program.contains('/') {
         folder.join(program)
     } else {
@@ -115,9 +117,35 @@ fn described(name: &str, folder: &Path, file: &Path) -> Result<Program, String> 
     Ok(Program {
         name: name.to_owned(),
         program,
-        arguments: arguments.to_vec(),
+        arguments,
         folder: Some(folder.to_owned()),
     })
+}
+
+fn text(file: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut within = File::open(file)?.take(FILE_BYTES_MAX + 1);
+    within.read_to_end(&mut bytes)?;
+    if within.limit() == 0 {
+        return Err(io::Error::other(format!(
+            "it is longer than {} KiB, and has to say no more than a command",
+            FILE_BYTES_MAX / 1024
+        )));
+    }
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
+/// The command that the text of a `plugin.yaml` names: a program, and its arguments.
+///
+/// # Errors
+/// What is wrong with the text.
+fn command(text: &str) -> Result<Vec<String>, String> {
+    let described: PluginFile = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    let command = described.command;
+    if command.first().is_none_or(String::is_empty) {
+        return Err("`command` names no program".to_owned());
+    }
+    Ok(command)
 }
 
 /// The entries of a folder that are named as a plugin may be, after `prefix`. A folder that is not there has none.
@@ -154,4 +182,61 @@ pub(super) fn is_plugin_name(name: &str) -> bool {
 
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tempfile::TempDir;
+
+    /// A plugin's folder with that `plugin.yaml`.
+    fn folder(text: &str) -> TempDir {
+        let folder = TempDir::new().expect("a temporary folder");
+        fs::write(folder.path().join("plugin.yaml"), text).expect("a temporary folder");
+        folder
+    }
+
+    #[test]
+    fn a_path_counts_from_the_folder_and_a_name_does_not() {
+        let program = |text: &str| {
+            let folder = folder(text);
+            let found = in_folder("own", folder.path()).expect(text).expect(text);
+            let inside = found.program.strip_prefix(folder.path());
+            (inside.unwrap_or(&found.program).to_owned(), found.arguments)
+        };
+        let own = program("command: [./own.py, --fast]");
+        assert_eq!(own, ("own.py".into(), vec!["--fast".to_owned()]));
+        assert_eq!(program("command: [python3]").0, Path::new("python3"));
+    }
+
+    #[test]
+    fn a_plugin_yaml_that_names_no_program_is_a_problem() {
+        for text in ["command: []", "command: ['', a]"] {
+            let problem = in_folder("own", folder(text).path()).expect_err(text);
+            assert!(problem.ends_with("`command` names no program"), "{problem}");
+        }
+    }
+
+    /// Characters of two bytes, too: one of them is cut in the middle.
+    #[test]
+    fn a_plugin_yaml_is_read_up_to_a_bound() {
+        let max = usize::try_from(FILE_BYTES_MAX).expect("it fits");
+        let filled = |text: &str, filling: &str, bytes: usize| {
+            let room = bytes - text.len();
+            format!(
+                "{text}{}{}",
+                " ".repeat(room % filling.len()),
+                filling.repeat(room / filling.len())
+            )
+        };
+        let text = "command: [own] #";
+        let fits = in_folder("own", folder(&filled(text, "-", max)).path());
+        assert!(fits.is_ok_and(|found| found.is_some()));
+        for filling in ["-", "\u{e4}"] {
+            let long = filled(text, filling, max + 2);
+            let problem = in_folder("own", folder(&long).path()).expect_err("it is too long");
+            assert!(problem.contains("longer than 64 KiB"), "{problem}");
+        }
+    }
 }
