@@ -78,7 +78,7 @@ use crate::env::Env;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{Format, Out};
 
-pub use typed::{inputs, kept, words};
+pub use typed::{inputs, kept, key, server, since, words};
 
 /// Does what the command line says.
 #[must_use]

@@ -38,7 +38,7 @@ pub(crate) struct Cmd {
 /// A key as files and pipes give it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Given {
+pub(crate) struct Given {
     api_key_id: String,
     api_secret: Option<Secret>,
     /// Where the server of a bootstrap file listens.
@@ -129,7 +129,8 @@ fn given(ctx: &Ctx, file: Option<&Path>) -> Result<Option<Given>> {
     parse(&text).map(Some)
 }
 
-fn parse(text: &str) -> Result<Given> {
+/// The key in a file or from a pipe.
+pub(crate) fn parse(text: &str) -> Result<Given> {
     let text = text.trim();
     let wrong = || {
         Failure::usage("there is no API key in what was given")
@@ -154,7 +155,8 @@ fn parse(text: &str) -> Result<Given> {
     }
 }
 
-fn key(given: Given) -> Result<ApiKey> {
+/// The key alone.
+pub(crate) fn key(given: Given) -> Result<ApiKey> {
     let secret = given
         .api_secret
         .ok_or_else(|| Failure::usage("the API key has no secret"))?;

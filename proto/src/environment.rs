@@ -32,3 +32,10 @@ pub const LOG: &str = "MIRASTACK_PLUGIN_LOG";
 /// Begins the first line on standard output, once the plugin listens; the port follows. With a Unix socket
 /// the port is 0.
 pub const PORT_LINE: &str = "MIRASTACK_PLUGIN_PORT=";
+
+/// The port that a line of that kind names. 0 is none.
+#[must_use]
+pub fn port(line: &str) -> Option<u16> {
+    let port = line.strip_prefix(PORT_LINE)?.parse().ok();
+    port.filter(|port| *port != 0)
+}

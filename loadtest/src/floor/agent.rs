@@ -40,7 +40,7 @@ impl Agent {
         let mut stdout = BufReader::new(child.stdout.take().context("the agent has no stdout")?);
         let mut line = String::new();
         let read = timeout(START, stdout.read_line(&mut line)).await;
-        let Some(port) = line.trim_end().strip_prefix(environment::PORT_LINE) else {
+        let Some(port) = environment::port(line.trim_end()) else {
             bail!("{name} did not say its port within {START:?} ({read:?}): {line:?}");
         };
         let address = Address::Tcp(format!("127.0.0.1:{port}"));

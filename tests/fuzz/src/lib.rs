@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target::new("expression", target::expression::read),
     Target::new("inputs", target::inputs::read),
     Target::new("journal", target::journal::read),
+    Target::new("local", target::local::read),
     Target::new("mask", target::mask::read),
     Target::new("message", target::message::read),
     Target::new("request", target::request::read),

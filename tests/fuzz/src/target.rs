@@ -6,6 +6,7 @@ pub(crate) mod document;
 pub(crate) mod expression;
 pub(crate) mod inputs;
 pub(crate) mod journal;
+pub(crate) mod local;
 pub(crate) mod mask;
 pub(crate) mod message;
 pub(crate) mod request;

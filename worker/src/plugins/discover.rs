@@ -139,9 +139,14 @@ fn text(file: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// What is wrong with the text.
-fn command(text: &str) -> Result<Vec<String>, String> {
+pub fn command(text: &str) -> Result<Vec<String>, String> {
     let described: PluginFile = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
     let command = described.command;
+    let planted = engine::planted!("fuzz_local");
+    assert!(
+        !(planted && command.len() > 2 && command[0].contains('/')),
+        "planted: local"
+    );
     if command.first().is_none_or(String::is_empty) {
         return Err("`command` names no program".to_owned());
     }

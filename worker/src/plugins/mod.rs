@@ -62,6 +62,7 @@ mod starter;
 mod tenant_id;
 mod tending;
 
+pub use discover::command;
 use errand::Errands;
 use greetings::Greetings;
 use instance::{Instance, Use};
@@ -76,7 +77,6 @@ const ENGINE_CALL_MAX: Duration = Duration::from_secs(30);
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// Calls of one plugin to the engine at the same time.
 const ENGINE_CALLS_MAX: u32 = 256;
-
 /// What a plugin may send of one message before it is read, in bytes.
 const ENGINE_STREAM_WINDOW: u32 = 64 * 1024;
 /// The same of all messages of its connection.

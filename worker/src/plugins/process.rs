@@ -130,13 +130,11 @@ impl Process {
         let Some(line) = line else {
             return Err(self.died().await);
         };
-        let port = line
-            .strip_prefix(proto::environment::PORT_LINE)
-            .and_then(|port| port.parse().ok());
+        let port = proto::environment::port(&line);
         let last_line = Arc::clone(&self.last_line);
         self.reading
             .spawn(log(stdout, Arc::clone(launch), last_line));
-        port.filter(|port| *port != 0).ok_or_else(|| {
+        port.ok_or_else(|| {
             format!(
                 "its first line is not {}<port>",
                 proto::environment::PORT_LINE
