@@ -75,6 +75,16 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Of nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            micros: histogram(),
+            elapsed: Duration::ZERO,
+            runs: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
     /// What is left of a warm-up: the ids of its runs, if nothing failed.
     ///
     /// # Errors
@@ -159,12 +169,7 @@ impl Gate {
 pub(crate) async fn drive(server: &Arc<Server>, scenario: &Scenario, budget: Budget) -> Tally {
     let gate = Arc::new(Gate::new(budget));
     let begin = Instant::now();
-    let mut tally = Tally {
-        micros: histogram(),
-        elapsed: Duration::ZERO,
-        runs: Vec::new(),
-        failures: Vec::new(),
-    };
+    let mut tally = Tally::new();
     match scenario.pace {
         Pace::InFlight(clients) => {
             let mut set = JoinSet::new();
@@ -175,7 +180,13 @@ pub(crate) async fn drive(server: &Arc<Server>, scenario: &Scenario, budget: Bud
                 tally.take(client);
             }
         }
-        Pace::PerSecond(rate) => open(server, scenario, &gate, rate, &mut tally).await,
+        Pace::PerSecond(rate) => {
+            let run = || {
+                let (server, scenario) = (server.clone(), *scenario);
+                async move { server.run(&scenario).await }
+            };
+            open(&gate, rate, &mut tally, run).await;
+        }
     }
     tally.elapsed = begin.elapsed();
     if scenario.until == Until::Accepted {
@@ -187,13 +198,10 @@ pub(crate) async fn drive(server: &Arc<Server>, scenario: &Scenario, budget: Bud
 
 /// A run's time begins when it was due, also where we are late: else a server that stands still would be asked less,
 /// and look fast.
-async fn open(
-    server: &Arc<Server>,
-    scenario: &Scenario,
-    gate: &Gate,
-    rate: u32,
-    tally: &mut Tally,
-) {
+async fn open<F>(gate: &Gate, rate: u32, tally: &mut Tally, run: impl Fn() -> F)
+where
+    F: Future<Output = anyhow::Result<String>> + Send + 'static,
+{
     let begin = Instant::now();
     let mut set = JoinSet::new();
     let mut number = 0_u32;
@@ -206,10 +214,10 @@ async fn open(
             tally.failures.push(told);
             break;
         }
-        let (server, scenario) = (server.clone(), *scenario);
+        let run = run();
         set.spawn(async move {
             let mut seen = Client::new();
-            seen.see(due, server.run(&scenario).await);
+            seen.see(due, run.await);
             seen
         });
         while let Some(Ok(seen)) = set.try_join_next() {
@@ -242,7 +250,7 @@ async fn drain(api: &Api, runs: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Gate};
+    use super::{Budget, Gate, Tally, open};
     use std::time::Duration;
 
     #[test]
@@ -259,5 +267,23 @@ mod tests {
         assert!(gate.lets_through());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!gate.lets_through());
+    }
+
+    /// Ten runs are due, one every 100 ms. Once the first is made nothing moves for a second, and we neither: each of the
+    /// others took what was left of it when it was due.
+    #[tokio::test(start_paused = true)]
+    async fn in_an_open_loop_a_run_takes_time_from_when_it_was_due() {
+        let gate = Gate::new(Budget::Runs(10));
+        let mut tally = Tally::new();
+        let loaded = open(&gate, 10, &mut tally, async || Ok("a run".to_owned()));
+        let stands_still = async {
+            tokio::task::yield_now().await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        };
+        tokio::join!(loaded, stands_still);
+        let ms = |quantile| tally.micros.value_at_quantile(quantile) / 1_000;
+        assert_eq!((tally.micros.len(), tally.failures.len()), (10, 0));
+        assert!((899..=901).contains(&ms(1.0)), "{}", ms(1.0));
+        assert!((399..=401).contains(&ms(0.5)), "{}", ms(0.5));
     }
 }

@@ -114,8 +114,22 @@ pub(crate) fn scenarios(rate: Option<u32>) -> Vec<Scenario> {
         open(workflows::ONE, By::Hook, Until::Accepted, rate),
         open(workflows::ONE, By::Hook, Until::Done, rate),
         open(workflows::ONE, By::Api, Until::Done, rate),
-        // As many steps a second.
+        // As many steps a second, or one run.
         open(workflows::TEN, By::Api, Until::Done, (rate / 10).max(1)),
+        open(workflows::FAN, By::Api, Until::Done, (rate / 100).max(1)),
+        open(
+            workflows::THOUSAND,
+            By::Api,
+            Until::Done,
+            (rate / 1000).max(1),
+        ),
+        // Each is five requests, and two of them wait.
+        open(
+            workflows::APPROVED,
+            By::Api,
+            Until::Approved,
+            (rate / 10).max(1),
+        ),
     ]
 }
 
@@ -138,3 +152,39 @@ const SCENARIOS: &[Scenario] = &[
     scenario(workflows::TEN, By::Api, Until::Done, 64),
     scenario(workflows::TEN, By::Api, Until::Done, 200),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_measured_in_a_closed_loop_is_in_an_open_one_too() {
+        let open = scenarios(Some(1_000));
+        let is_open = |closed: &Scenario| {
+            let same =
+                |open: &&Scenario| (open.workflow, open.until) == (closed.workflow, closed.until);
+            open.iter()
+                .find(same)
+                .is_some_and(|open| open.pace != closed.pace)
+        };
+        let missing: Vec<String> = scenarios(None)
+            .iter()
+            // A hundred steps stand for themselves only beside a thousand.
+            .filter(|closed| closed.workflow != workflows::HUNDRED && !is_open(closed))
+            .map(Scenario::title)
+            .collect();
+        assert_eq!(missing, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn longer_runs_come_more_seldom_and_at_least_once_a_second() {
+        let rate = |per_second, workflow| {
+            let open = scenarios(Some(per_second));
+            let found = open.iter().find(|open| open.workflow == workflow);
+            found.expect("it is measured").pace
+        };
+        assert_eq!(rate(2_000, workflows::FAN), Pace::PerSecond(20));
+        assert_eq!(rate(2_000, workflows::THOUSAND), Pace::PerSecond(2));
+        assert_eq!(rate(5, workflows::THOUSAND), Pace::PerSecond(1));
+    }
+}
