@@ -65,9 +65,10 @@ pub(crate) struct Gate {
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) waiting: u64,
 
-    /// Make every call of the product's agent at least so many milliseconds slower, to see that the gate notices.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
-    pub(crate) agent_ms: u64,
+    /// Let every call of the product's agent wait so many milliseconds in the agent, to see that the gate notices.
+    /// 0 goes the same way and does not wait.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub(crate) agent_ms: Option<u64>,
 }
 
 impl Gate {

@@ -16,11 +16,15 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Logs in and saves the hook and the workflows, whose calls take at least so many milliseconds.
+    /// Logs in and saves the hook and the workflows, whose calls wait so many milliseconds in the agent.
     ///
     /// # Errors
     /// The server does not answer or refuses something.
-    pub(crate) async fn prepare(server: &str, key: ApiKey, agent_ms: u64) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(
+        server: &str,
+        key: ApiKey,
+        agent_ms: Option<u64>,
+    ) -> anyhow::Result<Self> {
         let api = Api::login(server, key).await?;
         let hook = api.hook(workflows::HOOK, &workflows::hook()).await?;
         let mut before = 0;

@@ -125,7 +125,7 @@ fn given(run: &Run) -> anyhow::Result<ApiKey> {
 }
 
 async fn load(run: &Run, server: &str, key: ApiKey, pid: Option<u32>) -> anyhow::Result<Report> {
-    let mut load = Load::prepare(server, key, 0).await?;
+    let mut load = Load::prepare(server, key, None).await?;
     let idle = pid.map(memory::read).transpose()?;
     let mut report = Report::default();
     for scenario in plan::scenarios(run.rate) {

@@ -84,8 +84,8 @@ pub(crate) fn alert(number: u64) -> Value {
     })
 }
 
-/// The document of a workflow. Each of its calls takes at least so long; `demo/echo` answers at once.
-pub(crate) fn document(workflow: Workflow, agent_ms: u64) -> Value {
+/// The document of a workflow. Each of its calls waits so long in the agent; without a time the agent is told of none.
+pub(crate) fn document(workflow: Workflow, agent_ms: Option<u64>) -> Value {
     let steps = match workflow.shape {
         Shape::Sequence(steps) => (1..=steps)
             .map(|n| {
@@ -110,12 +110,12 @@ pub(crate) fn document(workflow: Workflow, agent_ms: u64) -> Value {
     document
 }
 
-fn call(value: Value, agent_ms: u64) -> Value {
-    if agent_ms == 0 {
-        json!({"uses": "demo/echo", "with": {"value": value}})
-    } else {
-        json!({"uses": "demo/slow", "with": {"steps": 1, "step_ms": agent_ms}})
+fn call(value: Value, agent_ms: Option<u64>) -> Value {
+    let mut with = json!({"value": value});
+    if let Some(ms) = agent_ms {
+        with["delay_ms"] = json!(ms);
     }
+    json!({"uses": "demo/echo", "with": with})
 }
 
 /// The document of [`APPROVED`].
@@ -142,10 +142,10 @@ fn change() -> Value {
 #[cfg(test)]
 mod tests {
     use super::{ALL, FAN, TEN, Workflow, document};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     fn of(workflow: Workflow) -> Value {
-        document(workflow, 0)
+        document(workflow, None)
     }
 
     #[test]
@@ -175,9 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_agent_is_called_for_as_long_as_was_asked() {
-        let document = document(TEN, 2);
-        assert_eq!(document["steps"][9]["uses"], "demo/slow");
-        assert_eq!(document["steps"][9]["with"]["step_ms"], 2);
+    fn a_slow_agent_is_asked_for_the_same_as_one_that_does_not_wait() {
+        for workflow in ALL {
+            let mut slow = document(workflow, Some(2));
+            for step in slow["steps"].as_array_mut().expect("a list of steps") {
+                assert_eq!(step["with"]["delay_ms"], 2);
+                step["with"]["delay_ms"] = json!(0);
+            }
+            assert_eq!(slow, document(workflow, Some(0)));
+        }
     }
 }

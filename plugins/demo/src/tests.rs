@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mirastack_sdk::{
     Found,
     testing::{Call, Harness},
@@ -5,6 +7,7 @@ use mirastack_sdk::{
 use proto::v1::Change;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -162,6 +165,20 @@ async fn slow_work_goes_on_from_its_checkpoint() {
         nothing.output(),
         json!({ "steps": 5, "done_here": 0, "resumed_at": 5 })
     );
+}
+
+#[tokio::test]
+async fn what_is_echoed_may_be_waited_for_and_comes_back_whole() {
+    let (harness, _folder) = demo().await;
+    let given = json!({ "any": ["thing", 1, null], "delay_ms": 30 });
+    let begin = Instant::now();
+    let echoed = harness
+        .run(&Call::new("echo", given.clone()))
+        .await
+        .output();
+    assert_eq!(echoed, given);
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(30), "{took:?}");
 }
 
 #[tokio::test]
