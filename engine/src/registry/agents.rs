@@ -60,7 +60,7 @@ pub struct AgentConfig {
 pub enum SettingValue {
     /// As it is.
     Plain(serde_json::Value),
-    /// The canonical JSON of a secret one, sealed with [`setting_seal`] as the bound text.
+    /// The canonical JSON of a secret one, sealed with [`setting_seal`](super::setting_seal) as the bound text.
     Sealed(String),
 }
 
@@ -96,7 +96,7 @@ pub struct Instance {
     /// What it answered when its health was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
-    /// Digest of the [`Pinned`] form of each action that it offers.
+    /// Digest of the [`Pinned`](crate::manifest::Pinned) form of each action that it offers.
     #[serde(default)]
     pub actions: BTreeMap<String, Digest>,
     /// What people must know about it, such as what it does not offer and why.
