@@ -37,6 +37,9 @@ async fn etcd_keeps_the_promises_of_a_registry() {
     check_of(&["::registry"], async || world(&servers, &worlds).await).await;
 }
 
+/// What comes in one part and what in two is the servers' affair, and may hide a defect for once.
+const TRIES: usize = 3;
+
 /// What the broker's files say is its own affair: it has a checksum for each message.
 const DAMAGE: &str =
     "nobody can damage a message inside of the broker; what is missing there: `trouble`";
@@ -92,9 +95,16 @@ async fn each_promise_that_is_broken_on_servers_is_found_by_its_case() {
     let tried = stream::iter(every_defect()).map(async |defect| {
         let case = cases.iter().find(|case| case.name == defect.case);
         let case = case.expect("the embedded backend's test looks for it");
-        let world = world(&servers, &worlds).await.wrapped(defect.wrap);
-        let passes = case.run(world).await.is_ok();
-        passes.then_some((defect.case, defect.name))
+        for _ in 0..TRIES {
+            let world = world(&servers, &worlds).await.wrapped(defect.wrap);
+            if case.run(world).await.is_err() {
+                return None;
+            }
+            if NOT_HERE.iter().any(|(case, ..)| *case == defect.case) {
+                break;
+            }
+        }
+        Some((defect.case, defect.name))
     });
     let unnoticed: Vec<_> = tried
         .buffer_unordered(AT_ONCE)

@@ -172,6 +172,8 @@ async fn changes_are_told_in_order(world: World) -> Verdict {
     ];
     same!(watch(&world, "k/", first, 2).await?, later);
     same!(watch(&world, "k/", second, 1).await?, later[1..]);
+    // Now that both have come, they are told in one.
+    same!(watch(&world, "k/", first, 2).await?, later);
     Ok(())
 }
 
