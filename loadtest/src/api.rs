@@ -1,5 +1,7 @@
 //! The part of the HTTP API that the load needs, over connections that are kept.
 
+mod counts;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -21,8 +23,6 @@ const REQUEST: Duration = Duration::from_secs(90);
 const WAIT: &str = "wait=30";
 /// How long the end of one run is waited for in all.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How many runs one page of a list shows.
-const PAGE: u32 = 1000;
 /// How much of an answer that nobody expected is shown, in characters.
 const SHOWN: usize = 500;
 
@@ -94,12 +94,6 @@ struct Taken {
 #[derive(Deserialize)]
 struct TakenRun {
     id: String,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<serde::de::IgnoredAny>,
-    next_cursor: Option<String>,
 }
 
 /// What a token may do until it is renewed.
@@ -202,27 +196,6 @@ impl Api {
         match (taken.runs.pop(), taken.runs.is_empty()) {
             (Some(run), true) => Ok(run.id),
             _ => bail!("one run was expected: {}", told(status, &body)),
-        }
-    }
-
-    /// Counts the runs that the server has of a workflow.
-    ///
-    /// # Errors
-    /// A request fails.
-    pub(crate) async fn count(&self, workflow: &str) -> anyhow::Result<u64> {
-        let (mut count, mut cursor) = (0, String::new());
-        loop {
-            let path = format!("/api/v1/runs?workflow={workflow}&limit={PAGE}{cursor}");
-            let (status, body) = self.call(Method::GET, &path, None, String::new()).await?;
-            if status != StatusCode::OK {
-                bail!("the runs of {workflow}: {}", told(status, &body));
-            }
-            let page: Page = serde_json::from_slice(&body).context("a page of runs")?;
-            count += u64::try_from(page.items.len())?;
-            match page.next_cursor {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(count),
-            }
         }
     }
 

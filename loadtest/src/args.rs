@@ -13,6 +13,7 @@ const EXAMPLES: &str = "Examples:
   loadtest run --dev target/release/mirastack --rate 500
   loadtest gate --dev target/release/mirastack --folder /var/tmp
   loadtest rest --dev target/release/mirastack --runs 1000000 --restart
+  loadtest retention --dev target/release/mirastack --folder /var/tmp
   loadtest run --server http://127.0.0.1:8080 --key-id ID --secret-file secret.txt
 
 Exit code: 0 when every request and every run succeeded (and the gate holds), 1 when not, 2 for a wrong command line.";
@@ -42,6 +43,11 @@ pub(crate) enum Command {
     Gate(Gate),
     /// Make runs that wait, half of them for a time and half for a person, and print what they cost meanwhile.
     Rest(Rest),
+    /// Time requests while ended runs are removed, and without, and print both.
+    ///
+    /// It takes some minutes more than ten: a server removes what is over its retention ten minutes after its end at the
+    /// earliest.
+    Retention(Retention),
     /// Serve as the floor: the bare server that `gate` compares with.
     Floor(Floor),
 }
@@ -101,6 +107,34 @@ pub(crate) struct Rest {
     /// Stop the server, start it again, and print how long that takes.
     #[arg(long)]
     pub(crate) restart: bool,
+}
+
+/// What `loadtest retention` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retention {
+    /// The `mirastack` to start.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) dev: PathBuf,
+
+    /// Where the fresh folder is made: name a real disk.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// How many runs have ended.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) runs: u64,
+
+    /// How many of them are kept.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) keep_runs: u64,
+
+    /// How many runs are asked for in a second.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: u32,
+
+    /// How long it is measured before and after, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
 }
 
 /// What `loadtest floor` is told.

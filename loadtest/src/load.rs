@@ -66,6 +66,14 @@ impl Load {
         Ok(tally)
     }
 
+    /// What the server has counted under this name.
+    ///
+    /// # Errors
+    /// The request fails.
+    pub(crate) async fn counted(&self, name: &str) -> anyhow::Result<u64> {
+        self.server.api.counted(name).await
+    }
+
     /// What is wrong with the runs: of those that were asked for, each is one, and there are no others.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod own;
 mod plan;
 mod report;
 mod rest;
+mod retention;
 mod workflows;
 
 use std::process::ExitCode;
@@ -66,6 +67,10 @@ async fn carry_out(command: Command) -> anyhow::Result<bool> {
         Command::Gate(gate) => gate::gate(&gate).await,
         Command::Rest(rest) => {
             print!("{}", rest::rest(&rest).await?.table());
+            Ok(true)
+        }
+        Command::Retention(told) => {
+            print!("{}", retention::retention(&told).await?);
             Ok(true)
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct Own {
 pub(crate) enum Kind<'a> {
     /// `mirastack dev`, with its program.
     Dev(&'a Path),
+    /// The same, which keeps so many ended runs.
+    Keeping(&'a Path, u64),
     /// The floor, with the program of the agent that it calls.
     Floor(&'a Path),
 }
@@ -148,14 +150,10 @@ impl Own {
 fn spawn(kind: Kind<'_>, folder: &Path) -> anyhow::Result<Child> {
     let log = File::create(folder.join("log")).context("the server's log")?;
     let mut command = match kind {
-        Kind::Dev(program) => {
-            let mut command = Command::new(program);
-            command
-                .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
-                .args(["--log", "warn"])
-                // It writes a context for miractl, which must not land in that of the user.
-                .env("HOME", folder)
-                .env("MIRACTL_CONFIG", folder.join("miractl"));
+        Kind::Dev(program) => dev(program, folder),
+        Kind::Keeping(program, runs) => {
+            let mut command = dev(program, folder);
+            command.arg("--keep-runs").arg(runs.to_string());
             command
         }
         Kind::Floor(agent) => {
@@ -174,6 +172,17 @@ fn spawn(kind: Kind<'_>, folder: &Path) -> anyhow::Result<Child> {
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("starting {kind:?}"))
+}
+
+fn dev(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["dev", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+        .args(["--log", "warn"])
+        // It writes a context for miractl, which must not land in that of the user.
+        .env("HOME", folder)
+        .env("MIRACTL_CONFIG", folder.join("miractl"));
+    command
 }
 
 fn log_end(folder: &Path) -> String {
