@@ -42,7 +42,7 @@ pub(crate) async fn retention(told: &Retention) -> anyhow::Result<String> {
     let some = Budget::Time(Duration::from_secs(told.seconds));
     let folder = own::folder(told.folder.as_deref())?;
     let server = Own::start(Kind::Dev(&told.dev), folder).await?;
-    let mut load = Load::prepare(&server.http, server.key()?, 0).await?;
+    let mut load = Load::prepare(&server.http, server.key()?, None).await?;
     eprintln!("loadtest: {} runs …", told.runs);
     measured(&mut load, &MAKING, Budget::Runs(told.runs)).await?;
     eprintln!("loadtest: they are archived ten minutes after their end …");
@@ -52,7 +52,7 @@ pub(crate) async fn retention(told: &Retention) -> anyhow::Result<String> {
 
     let folder = server.stop().await?;
     let server = Own::start(Kind::Keeping(&told.dev, told.keep_runs), folder).await?;
-    let mut load = Load::prepare(&server.http, server.key()?, 0).await?;
+    let mut load = Load::prepare(&server.http, server.key()?, None).await?;
     // What a start costs is not what removing costs. The first round of removing is ten seconds after it.
     measured(&mut load, &asked, PIECE).await?;
     reached(&load, REMOVED, 1).await?;
