@@ -135,13 +135,20 @@ impl Detector {
         Some(place)
     }
 
-    /// The attempts were queued at these places. What somebody has in hand already stays so.
-    pub(crate) fn offered(&mut self, attempts: &[AttemptKey], offered: &[Offered]) {
+    /// The attempts were queued at these places of the pool's queue. What somebody has in hand already stays so, and what
+    /// was sent to another pool meanwhile.
+    pub(crate) fn offered(&mut self, pool: &Pool, attempts: &[AttemptKey], offered: &[Offered]) {
         for (attempt, offered) in attempts.iter().zip(offered) {
-            if self.place(attempt) == Some(Place::Offering) {
+            if self.is_offered(pool, attempt) {
                 self.put(attempt, Place::Queued(*offered));
             }
         }
+    }
+
+    /// Whether an offer of the attempt to the pool is on its way.
+    pub(crate) fn is_offered(&self, pool: &Pool, attempt: &AttemptKey) -> bool {
+        let known = self.all.get(attempt);
+        known.is_some_and(|(place, of)| *place == Place::Offering && of == pool)
     }
 
     /// Somebody has the attempt in hand; answers whether it is owed.
@@ -178,10 +185,10 @@ impl Detector {
         &self.counts
     }
 
-    /// The attempts of a pool that are queued.
+    /// The attempts of a pool that are queued or on their way there.
     pub(crate) fn queued_in(&self, pool: &Pool) -> Vec<AttemptKey> {
         let queued = |attempt: &&AttemptKey| match self.all.get(attempt) {
-            Some((Place::Queued(_), of)) => of == pool,
+            Some((Place::Offering | Place::Queued(_), of)) => of == pool,
             Some(_) | None => false,
         };
         self.out.iter().filter(queued).cloned().collect()
@@ -192,8 +199,8 @@ impl Detector {
         self.out.is_empty()
     }
 
-    /// The attempts that are lost at `now`, as the queue of one pool stands. Each is told again after another [`LOST_AFTER`], unless it
-    /// was settled meanwhile.
+    /// The attempts that are lost at `now`, as the queue of one pool stands. Each is told again after another
+    /// [`LOST_AFTER`], unless it was settled meanwhile.
     pub(crate) fn lost(&mut self, now: Instant, queue: Option<(&Pool, Queue)>) -> Vec<AttemptKey> {
         let mut lost = Vec::new();
         for attempt in self.out.clone() {
@@ -268,7 +275,7 @@ mod tests {
         let offered: Vec<_> = places
             .map(|(place, _)| Offered { epoch: 1, place })
             .collect();
-        detector.offered(attempts, &offered);
+        detector.offered(&Pool::default(), attempts, &offered);
         detector
     }
 
@@ -357,6 +364,7 @@ mod tests {
         detector.add(&one, Place::Offering, Pool::default());
         detector.held(&one, now);
         detector.offered(
+            &Pool::default(),
             std::slice::from_ref(&one),
             &[Offered { epoch: 1, place: 0 }],
         );
@@ -398,6 +406,7 @@ mod tests {
         for (attempt, pool) in [(&one, &far), (&two, &near)] {
             detector.add(attempt, Place::Offering, pool.clone());
             detector.offered(
+                pool,
                 std::slice::from_ref(attempt),
                 &[Offered { epoch: 1, place: 5 }],
             );

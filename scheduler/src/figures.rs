@@ -35,39 +35,36 @@ const REMOVED: &str = "mirastack_janitor_runs_removed_total";
 
 /// What one owner has shown. Several share a process, one for each shard: each adds what it has, and takes it away again
 /// when it ends.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Shown {
-    counts: BTreeMap<Pool, Counts>,
+    pools: BTreeMap<Pool, OfPool>,
     memory: (usize, usize),
+}
+
+/// What was shown of a pool, and where.
+struct OfPool {
+    counts: Counts,
+    backlog: Gauge,
+    queued: Gauge,
+    busy: Gauge,
 }
 
 impl Shown {
     /// Shows where attempts are, and how many runs and timers there are.
     pub(crate) fn show(&mut self, counts: &BTreeMap<Pool, Counts>, memory: (usize, usize)) {
         for (pool, now) in counts {
-            let before = self.counts.get(pool).copied().unwrap_or_default();
-            if before != *now {
-                step(
-                    gauge!(BACKLOG, "pool" => pool.to_string()),
-                    before.backlog,
-                    now.backlog,
-                );
-                step(
-                    gauge!(QUEUED, "pool" => pool.to_string()),
-                    before.queued,
-                    now.queued,
-                );
-                step(
-                    gauge!(BUSY, "pool" => pool.to_string()),
-                    before.held,
-                    now.held,
-                );
-                self.counts.insert(pool.clone(), *now);
+            match self.pools.get_mut(pool) {
+                Some(of_pool) => of_pool.show(*now),
+                None => {
+                    let mut of_pool = OfPool::of(pool);
+                    of_pool.show(*now);
+                    self.pools.insert(pool.clone(), of_pool);
+                }
             }
         }
         if memory != self.memory {
-            step(gauge!(RUNS), self.memory.0, memory.0);
-            step(gauge!(TIMERS), self.memory.1, memory.1);
+            step(&gauge!(RUNS), self.memory.0, memory.0);
+            step(&gauge!(TIMERS), self.memory.1, memory.1);
             self.memory = memory;
         }
     }
@@ -75,15 +72,38 @@ impl Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        let nothing = self
-            .counts
-            .keys()
-            .map(|pool| (pool.clone(), Counts::default()));
-        self.show(&nothing.collect(), (0, 0));
+        self.show(&BTreeMap::new(), (0, 0));
     }
 }
 
-fn step(gauge: Gauge, before: usize, now: usize) {
+impl OfPool {
+    fn of(pool: &Pool) -> Self {
+        let gauge = |name| gauge!(name, "pool" => pool.to_string());
+        Self {
+            counts: Counts::default(),
+            backlog: gauge(BACKLOG),
+            queued: gauge(QUEUED),
+            busy: gauge(BUSY),
+        }
+    }
+
+    fn show(&mut self, now: Counts) {
+        let before = std::mem::replace(&mut self.counts, now);
+        if before != now {
+            step(&self.backlog, before.backlog, now.backlog);
+            step(&self.queued, before.queued, now.queued);
+            step(&self.busy, before.held, now.held);
+        }
+    }
+}
+
+impl Drop for OfPool {
+    fn drop(&mut self) {
+        self.show(Counts::default());
+    }
+}
+
+fn step(gauge: &Gauge, before: usize, now: usize) {
     gauge.increment(as_figure(now) - as_figure(before));
 }
 

@@ -236,7 +236,8 @@ async fn serve_scheduler(role: &args::Scheduler, stop: CancellationToken) -> any
     let name = own_name(&backend);
     let owners = Owners::new(config.clone(), place, backend.clone(), &name, shards);
     let janitor = Janitor::new(config, backend);
-    let _showing = metrics::show(figures);
+    let mut beside = metrics::show(figures);
+    beside.spawn(clock::watch(Arc::default()));
     let mut parts = JoinSet::new();
     parts.spawn(owners.run(stop.clone()));
     parts.spawn(janitor.run(stop.clone()));
@@ -299,7 +300,8 @@ async fn serve_worker(role: &args::Worker, stop: CancellationToken) -> anyhow::R
             None => serving.run(grpc, until).await,
         }
     });
-    let _showing = metrics::show(figures);
+    let mut beside = metrics::show(figures);
+    beside.spawn(clock::watch(Arc::default()));
     let mut working = JoinSet::new();
     working.spawn(worker.run(stop.clone()));
     log::ready(None, Some(address), shown);

@@ -35,7 +35,7 @@ pub(super) enum Input {
     Checked(RunKey, Result<Vec<Entry>, Error>),
     Fetched(RunKey, u64, Vec<(Missing, Result<Fact, NoFact>)>),
     Written(RunKey, Result<(), Error>),
-    Offered(Vec<AttemptKey>, Result<Vec<Offered>, Error>),
+    Offered(Pool, Vec<AttemptKey>, Result<Vec<Offered>, Error>),
     Queue(Pool, Result<Queue, Error>),
     /// Where agents are.
     Agents(Result<News, Error>),
@@ -202,7 +202,7 @@ pub(super) fn offer(backend: Arc<Backend>, pool: Pool, jobs: Vec<Job>) -> Waitin
     async move {
         let attempts = jobs.iter().map(Job::attempt_key).collect();
         let offered = backend.jobs.offer(pool.as_str(), jobs).await;
-        Input::Offered(attempts, offered)
+        Input::Offered(pool, attempts, offered)
     }
     .boxed()
 }

@@ -210,7 +210,7 @@ impl Owner {
             Input::Checked(key, entries) => self.checked(&key, entries),
             Input::Fetched(key, of, found) => self.fetched(&key, of, found),
             Input::Written(key, stored) => self.written(&key, stored),
-            Input::Offered(attempts, offered) => self.offered(&attempts, offered),
+            Input::Offered(pool, attempts, offered) => self.offered(&pool, &attempts, offered),
             Input::Queue(pool, queue) => self.queue_seen(&pool, queue),
             Input::Agents(news) => self.agents_seen(news),
             Input::Changed(kind, changes) => self.registry_changed(kind, changes),

@@ -165,34 +165,34 @@ impl Owner {
 
     pub(super) fn offered(
         &mut self,
+        pool: &Pool,
         attempts: &[AttemptKey],
         offered: Result<Vec<Offered>, store::Error>,
     ) -> Result<(), Error> {
         match offered {
             Ok(offered) => {
                 self.offer_faults = 0;
-                self.detector.offered(attempts, &offered);
+                self.detector.offered(pool, attempts, &offered);
             }
             Err(error) => {
                 self.offer_faults = self.offer_faults.saturating_add(1);
                 tracing::debug!(%error, faults = self.offer_faults, "offering jobs again in a moment");
                 self.offers_from = Instant::now() + input::pause(self.offer_faults);
-                self.put_back(attempts);
+                self.put_back(pool, attempts);
             }
         }
         Ok(())
     }
 
     /// It is not known whether these were queued: they are offered again, and twice is harmless.
-    fn put_back(&mut self, attempts: &[AttemptKey]) {
+    fn put_back(&mut self, pool: &Pool, attempts: &[AttemptKey]) {
         for attempt in attempts {
-            if self.detector.place(attempt) == Some(Place::Offering) {
+            if self.detector.is_offered(pool, attempt) {
                 let class = self
                     .slots
                     .get(&attempt.key)
                     .map_or(Class::Batch, Slot::class);
-                let pool = self.detector.pool(attempt).cloned();
-                self.wait_for_turn(class, attempt, pool.unwrap_or_default());
+                self.wait_for_turn(class, attempt, pool.clone());
             }
         }
     }
@@ -211,7 +211,7 @@ impl Owner {
         for attempt in &queued {
             self.detector.put(attempt, Place::Offering);
         }
-        self.put_back(&queued);
+        self.put_back(pool, &queued);
     }
 
     /// A worker had an attempt in hand that was not known here: whether it is wanted.

@@ -119,6 +119,27 @@ async fn jobs_follow_an_agent_to_another_pool() {
     assert_eq!(counts(&owner, "far"), (0, 0));
 }
 
+/// The answer to an offer comes when the agent has left already.
+#[tokio::test]
+async fn a_job_on_its_way_to_the_old_pool_follows_too() {
+    let mut owner = owner(false);
+    owner.pools.learn(demo_is_in("far", 1));
+    owe(&mut owner);
+    owner.pump();
+    owner
+        .agents_seen(Ok(demo_is_in("near", 2)))
+        .expect("it goes on");
+    pump(&mut owner);
+    assert_eq!(queued(&owner).await, [0, 64, 64]);
+    assert_eq!(counts(&owner, "near"), (6, OFFERED));
+    assert_eq!(counts(&owner, "far"), (0, 0));
+    // Places of the old queue mean nothing in the new one.
+    let near = Pool::new("near").expect("a name");
+    let queue = owner.backend.jobs.queue("near").await;
+    owner.queue_seen(&near, queue).expect("it goes on");
+    assert_eq!(counts(&owner, "near"), (6, OFFERED));
+}
+
 #[tokio::test]
 async fn each_pool_has_room_for_what_its_own_workers_can_take() {
     let mut owner = owner(false);
